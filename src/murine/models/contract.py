@@ -1,0 +1,46 @@
+"""What every network promises, so that one loop trains, one function predicts, one test checks them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""`rgb` (B, 3, T, H, W) and `flow` (B, 2 or 3, T, H, W): uint8, or float in 0..255; `pose`, `embedding`
+(B, T, F) float32; `mask` (B, T) bool, True where a frame is real (padding is False)."""
+
+
+class Output(NamedTuple):
+    """Logits (B, T_out, C), never through a softmax; `stages`: the logits of earlier stages, each
+    (B, T_out, C), empty unless the model refines. T_out = T if the model predicts "all", else 1."""
+
+    logits: Tensor
+    stages: tuple[Tensor, ...] = ()
+
+
+class Model(nn.Module):
+    """Base of every network. The constructor's typed keywords are its configuration.
+
+    `streams`: what it takes from a batch. `window`: frames it is built for, None for any length.
+    `predicts`: "all" frames of a window, or one label for the "centre" or the "last" frame.
+    Scaling of pixels and masking of padding happen inside `forward`.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ()
+    predicts: Literal["all", "centre", "last"] = "all"
+    window: int | None = None
+
+    def forward(self, batch: Batch) -> Output:
+        """Return the logits of a batch."""
+        raise NotImplementedError
+
+    def keras_parameters(self) -> int:
+        """Return the count as Keras makes it: parameters and batch-norm statistics."""
+        statistics = sum(
+            buffer.numel()
+            for name, buffer in self.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        )
+        return sum(p.numel() for p in self.parameters()) + statistics
