@@ -20,8 +20,24 @@ HOPPER = np.array([0.36, 0.3, 0.27])
 BEHAVIOURS = ("drink", "eat", "groom", "hang", "micromovement", "rear", "rest", "walk")
 
 # Median bout length in seconds, and how often each follows where the animal may choose.
-MEDIAN_S = {"drink": 3.0, "eat": 5.0, "groom": 4.0, "hang": 3.0, "micromovement": 2.5, "rear": 1.6, "rest": 6.0}
-PREFERENCE = {"drink": 1.0, "eat": 1.4, "groom": 1.6, "hang": 0.8, "micromovement": 2.2, "rear": 1.8, "rest": 0.9}
+MEDIAN_S = {
+    "drink": 3.0,
+    "eat": 5.0,
+    "groom": 4.0,
+    "hang": 3.0,
+    "micromovement": 2.5,
+    "rear": 1.6,
+    "rest": 6.0,
+}
+PREFERENCE = {
+    "drink": 1.0,
+    "eat": 1.4,
+    "groom": 1.6,
+    "hang": 0.8,
+    "micromovement": 2.2,
+    "rear": 1.8,
+    "rest": 0.9,
+}
 SPREAD = 0.35
 WALK_SPEED = (0.22, 0.42)
 SHORTEST_S = 0.6
@@ -140,7 +156,9 @@ def _target(bout: Bout, rng: np.random.Generator, length: float) -> dict[str, fl
     return state
 
 
-def movement(rng: np.random.Generator, bouts: list[Bout], n_frames: int, fps: float, length: float) -> FloatArray:
+def movement(
+    rng: np.random.Generator, bouts: list[Bout], n_frames: int, fps: float, length: float
+) -> FloatArray:
     """Return (T, len(STATE)) states: postures eased into each other, then the rhythms of each behaviour."""
     state = np.zeros((n_frames, len(STATE)))
     for bout in bouts:

@@ -46,19 +46,23 @@ def points(state: FloatArray, animal: Animal) -> dict[str, FloatArray]:
     side = np.stack([-np.sin(get["heading"]), np.cos(get["heading"]), np.zeros(len(state))], axis=1)
     up = np.array([0.0, 0.0, 1.0]) * (1 - 2 * lid[:, None])
     for sign, name in ((1.0, "left"), (-1.0, "right")):
-        body[f"{name}_ear"] = body["head"] + size * (0.11 * sign * side + 0.13 * up) - 0.3 * (
-            body["nose"] - body["head"]
+        body[f"{name}_ear"] = (
+            body["head"] + size * (0.11 * sign * side + 0.13 * up) - 0.3 * (body["nose"] - body["head"])
         )
         lateral = 0.11 * sign * size * side
         stroke = 0.07 * size * get["stroke"][:, None] * sign
         ahead = _unit(body["nose"] - body["neck"])
         face = body["nose"] + 0.4 * lateral - 0.03 * size * ahead + stroke * np.array([0.3, 0.3, 1.0])
         air = body["chest"] + 0.24 * size * ahead + 0.8 * lateral - np.array([0, 0, 0.05]) * size
-        fore = _step(get, body["chest"] + 0.05 * size * _flat(ahead), lateral, size, 0.0 if sign > 0 else np.pi)
+        fore = _step(
+            get, body["chest"] + 0.05 * size * _flat(ahead), lateral, size, 0.0 if sign > 0 else np.pi
+        )
         body[f"{name}_fore"] = _blend(get, fore, face, air, body["chest"] + lateral, size)
         hind = _step(get, body["hip"], 1.1 * lateral, size, np.pi if sign > 0 else 0.0)
         hind[:, 2] = np.maximum(hind[:, 2], body["hip"][:, 2] - 0.3 * size)
-        body[f"{name}_hind"] = _blend({**get, "face": 0 * lid, "air": 0 * lid}, hind, hind, hind, body["hip"] + lateral, size)
+        body[f"{name}_hind"] = _blend(
+            {**get, "face": 0 * lid, "air": 0 * lid}, hind, hind, hind, body["hip"] + lateral, size
+        )
     body |= _tail(get, body["hip"], size)
     return body
 
@@ -141,7 +145,9 @@ def _tail(get: dict[str, FloatArray], hip: FloatArray, size: float) -> dict[str,
     heading = get["heading"] + np.pi - 0.8 * get["curl"]
     for i in range(1, TAIL_POINTS):
         wave = 0.12 * np.sin(get["gait_phase"] - 0.7 * i) * np.clip(get["gait"], 0, 1)
-        heading = heading + wave + 0.42 * get["tail_wrap"] * np.sign(get["curl"]) + 0.05 * get["head_yaw"]
+        heading = (
+            heading + wave + 0.42 * get["tail_wrap"] * np.sign(get["curl"]) + 0.05 * get["head_yaw"]
+        )
         fall = -0.5 * (1 - lid) * np.exp(-0.6 * (i - 1)) - 1.1 * lid
         place = place + step * _direction(fall, heading)
         # A tail bends at the wall: it stays in the cage, and above the floor unless the animal hangs.

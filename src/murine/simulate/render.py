@@ -75,7 +75,9 @@ class Renderer:
         height, width = self.large.size
         base = np.array([96.0, 96.0, 96.0]) if self.camera.night else np.array([172.0, 168.0, 160.0])
         base = base * float(self.rng.uniform(0.9, 1.1))
-        shade = np.linspace(1.06, 0.9, height)[:, None, None] * np.linspace(0.94, 1.06, width)[None, :, None]
+        shade = (
+            np.linspace(1.06, 0.9, height)[:, None, None] * np.linspace(0.94, 1.06, width)[None, :, None]
+        )
         picture = np.ascontiguousarray(np.clip(base * shade, 0, 255).astype(np.uint8))
         bedding = (base * np.array([0.9, 0.78, 0.6])) if not self.camera.night else base * 0.85
         floor = np.array([[0, 0, 0], [1, 0, 0], [1, DEPTH, 0], [0, DEPTH, 0]], dtype=float)
@@ -93,7 +95,9 @@ class Renderer:
             for x in (0.0, 1.0):
                 self._line(picture, np.array([[x, 0.3, 0.0], [x, 0.3, LID]]), 0.008, base * 0.7)
         brown = np.full(3, 0.6) if self.camera.night else np.array([0.72, 0.6, 0.45])
-        wedge = HOPPER + np.array([[-0.13, 0.1, LID - HOPPER[2]], [0, 0.1, 0.03], [0.13, 0.1, LID - HOPPER[2]]])
+        wedge = HOPPER + np.array(
+            [[-0.13, 0.1, LID - HOPPER[2]], [0, 0.1, 0.03], [0.13, 0.1, LID - HOPPER[2]]]
+        )
         self._polygon(picture, wedge, base * brown)
         self._line(picture, wedge, 0.01, metal)
         pipe = np.stack([SPOUT + np.array([0.07, 0.0, 0.2]), SPOUT])
@@ -108,11 +112,13 @@ class Renderer:
         self._animal(picture, at)
         height, width = self.camera.size
         small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-        small *= (self.light * (1 + 0.03 * np.sin(2 * np.pi * t / fps / 25 + self.drift)) * self.tint).astype(
-            np.float32
-        )
+        small *= (
+            self.light * (1 + 0.03 * np.sin(2 * np.pi * t / fps / 25 + self.drift)) * self.tint
+        ).astype(np.float32)
         spread = 7.0 if self.camera.night else 3.0
-        noise = self.rng.standard_normal((height, width, 1 if self.camera.night else 3), dtype=np.float32)
+        noise = self.rng.standard_normal(
+            (height, width, 1 if self.camera.night else 3), dtype=np.float32
+        )
         return np.asarray(np.clip(small + spread * noise, 0, 255).astype(np.uint8))
 
     def _animal(self, picture: NDArray[np.uint8], at: dict[str, FloatArray]) -> None:
@@ -124,7 +130,10 @@ class Renderer:
         self._limbs(picture, at, near[0], 0.75)
         self._ear(picture, at[f"{near[0]}_ear"], 0.8)
         for shrink, lift, tone in ((1.0, 0.0, 0.72), (0.86, 0.05, 0.92), (0.55, 0.2, 1.08)):
-            radii = [RADII[name] * size * (girth if name in {"hip", "loin"} else 1.0) * shrink for name in SPINE]
+            radii = [
+                RADII[name] * size * (girth if name in {"hip", "loin"} else 1.0) * shrink
+                for name in SPINE
+            ]
             raised = [at[name] + np.array([0.0, 0.0, lift * RADII[name] * size]) for name in SPINE]
             self._chain(picture, np.stack(raised), radii, self.fur * tone)
         self._limbs(picture, at, near[1], 0.95)
@@ -136,7 +145,9 @@ class Renderer:
             self._ball(picture, eye, 0.028 * size, np.array([15.0, 12.0, 12.0]))
         self._ball(picture, at["nose"], 0.035 * size, self.skin * 0.8)
 
-    def _limbs(self, picture: NDArray[np.uint8], at: dict[str, FloatArray], side: str, tone: float) -> None:
+    def _limbs(
+        self, picture: NDArray[np.uint8], at: dict[str, FloatArray], side: str, tone: float
+    ) -> None:
         size = self.animal.length
         for limb, joint, thick in (("hind", "hip", 0.1), ("fore", "chest", 0.065)):
             paw = at[f"{side}_{limb}"]
@@ -166,7 +177,9 @@ class Renderer:
         fixed = np.round(spots * (1 << _SHIFT)).astype(int)
         return [(int(x), int(y)) for x, y in fixed.reshape(-1, 2)], np.asarray(scale)
 
-    def _ball(self, picture: NDArray[np.uint8], place: FloatArray, radius: float, colour: FloatArray) -> None:
+    def _ball(
+        self, picture: NDArray[np.uint8], place: FloatArray, radius: float, colour: FloatArray
+    ) -> None:
         spots, scale = self._at(place[None])
         pixels = max(1, round(float(radius * scale[0]) * (1 << _SHIFT)))
         cv2.circle(picture, spots[0], pixels, _colour(colour), -1, cv2.LINE_AA, _SHIFT)

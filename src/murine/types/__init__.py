@@ -1,0 +1,27 @@
+"""The values everything else passes around: frozen, checking themselves, axis order written once.
+
+Axis letters: T time (frames), A animal, K keypoint, D coordinate (x, y), C behaviour.
+Frames count from 0; intervals are half-open, ``[start, stop)``.
+"""
+
+from murine.types.arrays import UNLABELLED, BoolArray, FloatArray, IntArray
+from murine.types.bouts import Bouts, runs
+from murine.types.ethogram import Ethogram
+from murine.types.pose import Pose
+from murine.types.recording import LabelChoice, Prediction, Recording
+from murine.types.timeline import Timeline
+
+__all__ = [
+    "UNLABELLED",
+    "BoolArray",
+    "Bouts",
+    "Ethogram",
+    "FloatArray",
+    "IntArray",
+    "LabelChoice",
+    "Pose",
+    "Prediction",
+    "Recording",
+    "Timeline",
+    "runs",
+]

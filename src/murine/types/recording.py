@@ -1,0 +1,95 @@
+"""What was recorded, and what a model says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import InputError
+from murine.types.arrays import frozen
+from murine.types.ethogram import Ethogram
+from murine.types.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class LabelChoice:
+    """Which part of a label file is meant, where it holds several; None: the only one there is."""
+
+    stream: str | None = None
+    observation: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One animal (or group) filmed once: where its files are and which groups it belongs to.
+
+    `groups` holds every other column of recordings.csv, such as animal, cage, session; `fps` is
+    needed only where there is no video to take the times from.
+    """
+
+    id: str
+    video: Path | None = None
+    pose: Path | None = None
+    labels: Path | None = None
+    fps: float | None = None
+    choice: LabelChoice = LabelChoice()
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id or any(c in self.id for c in '/\\:*?"<>|\n'):
+            raise InputError(f"'{self.id}' cannot name a recording: it becomes a file name")
+        if self.video is None and self.pose is None:
+            raise InputError(f"recording '{self.id}' has neither a video nor a pose file")
+        if self.fps is not None and not self.fps > 0:
+            raise InputError(f"recording '{self.id}': fps must be positive; came {self.fps}")
+
+    def group(self, by: str) -> str:
+        """Return the group this recording is in; raises InputError if the column is empty."""
+        if by == "recording":
+            return self.id
+        value = self.groups.get(by, "")
+        if not value:
+            columns = ", ".join(["recording", *self.groups])
+            raise InputError(
+                f"recording '{self.id}' has no '{by}'. Fill that column of recordings.csv, or split "
+                f"by another (there are: {columns})"
+            )
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Probabilities of one recording: (T, C) float32, one row per original frame.
+
+    `meta` carries its history: model hash, video hash, settings. Raises InputError where a frame
+    is uncovered (NaN) or a value lies outside 0..1.
+    """
+
+    recording: str
+    ethogram: Ethogram
+    probabilities: NDArray[np.float32]
+    timeline: Timeline
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = frozen(self.probabilities, np.float32)
+        if values.shape != (len(self.timeline), len(self.ethogram)):
+            raise InputError(
+                f"prediction of '{self.recording}' must be {len(self.timeline)} frames x "
+                f"{len(self.ethogram)} behaviours; came {values.shape}"
+            )
+        if np.isnan(values).any():
+            frame = int(np.isnan(values).any(axis=1).argmax())
+            raise InputError(f"prediction of '{self.recording}' does not cover frame {frame}")
+        if (values < -1e-5).any() or (values > 1 + 1e-5).any():
+            raise InputError(f"prediction of '{self.recording}' has values outside 0..1")
+        object.__setattr__(self, "probabilities", values)
+
+    def __len__(self) -> int:
+        return len(self.timeline)
