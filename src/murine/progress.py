@@ -47,10 +47,11 @@ class Silent:
 
     @contextmanager
     def task(self, name: str, total: float | None, unit: str = "") -> Iterator[Task]:
+        """Do nothing for the length of the block."""
         yield _SilentTask()
 
     def message(self, text: str) -> None:
-        pass
+        """Show nothing."""
 
 
 SILENT: Progress = Silent()

@@ -45,11 +45,7 @@ class Camera:
             u = 0.5 + (x - 0.5) * 0.94 * factor
             v = 0.5 + (y - DEPTH / 2) * 0.94 * factor
         scale = 0.94 * factor * width
-        return np.stack([u * width - 0.5, v * _height_scale(self) - 0.5], axis=-1), scale
-
-
-def _height_scale(camera: Camera) -> float:
-    return float(camera.size[0])
+        return np.stack([u * width - 0.5, v * height - 0.5], axis=-1), scale
 
 
 class Renderer:

@@ -105,9 +105,9 @@ class Bouts:
         if table.ndim != 2 or table.shape[1] != len(ethogram):
             raise InputError(f"frames must be (T, {len(ethogram)}); came {table.shape}")
         rows = [(a, b, c) for c in range(len(ethogram)) for a, b in runs(table[:, c] == 1)]
-        rows_array = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        seen = runs((table != UNLABELLED).any(axis=1))
-        return cls(ethogram, len(table), *rows_array.T, annotated=np.array(seen).reshape(-1, 2))
+        start, stop, column = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        seen = np.array(runs((table != UNLABELLED).any(axis=1)), dtype=np.int64).reshape(-1, 2)
+        return cls(ethogram, len(table), start, stop, column, seen)
 
     @classmethod
     def from_classes(cls, ethogram: Ethogram, classes: ArrayLike) -> Bouts:

@@ -64,4 +64,5 @@ class Timeline:
 
     def seconds(self, boundary: ArrayLike) -> FloatArray:
         """Return the time of each frame boundary (0..T)."""
-        return np.append(self.times, self.end)[np.asarray(boundary)]
+        edges: FloatArray = np.append(self.times, self.end)
+        return np.asarray(edges[np.asarray(boundary)])
