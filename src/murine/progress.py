@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -20,18 +20,11 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where long work reports to. Tasks may be nested."""
 
-    def task(self, name: str, total: float | None, unit: str = "") -> TaskContext:
+    def task(self, name: str, total: float | None, unit: str = "") -> AbstractContextManager[Task]:
         """Open a task of `total` units (None: not known) for the length of a `with` block."""
 
     def message(self, text: str) -> None:
         """Show one line that stays."""
-
-
-class TaskContext(Protocol):
-    """A `with` block that gives a Task."""
-
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _SilentTask:

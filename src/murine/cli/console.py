@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -66,9 +66,12 @@ class Terminal:
         self._bars: Bars | None = None
         self._depth = 0
 
-    @contextmanager
-    def task(self, name: str, total: float | None, unit: str = "") -> Iterator[Task]:
+    def task(self, name: str, total: float | None, unit: str = "") -> AbstractContextManager[Task]:
         """Show a bar for the length of the block."""
+        return self._bar(name, total, unit)
+
+    @contextmanager
+    def _bar(self, name: str, total: float | None, unit: str) -> Iterator[Task]:
         if self._bars is None:
             self._bars = Bars(
                 TextColumn("{task.description}"),

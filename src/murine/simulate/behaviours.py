@@ -142,7 +142,8 @@ def _target(bout: Bout, rng: np.random.Generator, length: float) -> dict[str, fl
         "micromovement": {"scan": 1.0, "head_pitch": 0.05},
         "rear": {"pitch": 1.3, "head_pitch": -0.1, "air": 1.0, "z": 0.24, "scan": 0.6, "stretch": 1.1},
         "rest": {
-            "pitch": -0.08, "hunch": 0.5, "curl": 0.55, "stretch": 0.78, "head_pitch": -0.3, "z": 0.17, "tail_wrap": 1.0,
+            "pitch": -0.08, "hunch": 0.5, "curl": 0.55, "stretch": 0.78, "head_pitch": -0.3, "z": 0.17,
+            "tail_wrap": 1.0,
         },
         "walk": {"gait": 1.0, "stretch": 1.08, "head_pitch": 0.05},
     }  # fmt: skip

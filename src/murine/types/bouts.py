@@ -60,7 +60,7 @@ class Bouts:
                 first, second = int(lane[clash[0]]), int(lane[clash[0] + 1])
                 raise InputError(
                     f"{self.describe(first)} overlaps {self.describe(second)}; "
-                    + ("behaviours are exclusive" if lane is lanes[0] else "the same behaviour twice")
+                    + ("behaviours are exclusive" if self.ethogram.exclusive else "the same one twice")
                 )
         spans = self.annotated
         if len(spans) and (
