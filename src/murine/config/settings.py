@@ -1,0 +1,174 @@
+"""The settings of a recipe: each field with its default and, beside it, the values it may take.
+
+Every setting that means a duration is in seconds. Defaults are those of the class below; a recipe names
+what differs, and the resolved copy in the run folder names everything.
+
+Names that stand for a function (a loss, an optimizer, a pose feature, a flow method, an augmentation, a
+post-processing step, a model) are not listed here: whoever owns the function owns its name, and
+`load_recipe(check=...)` asks there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from murine.config.convert import ValueFault, freeze, rule, value_faults
+from murine.errors import ConfigError
+
+
+class _Checked:
+    """A settings dataclass that refuses values outside their ranges, all faults at once."""
+
+    def __post_init__(self) -> None:
+        faults = [*value_faults(self), *self._together()]
+        if faults:
+            raise ConfigError(type(self).__name__, faults)
+
+    def _together(self) -> list[str]:
+        """Return the faults of settings that do not fit each other."""
+        return []
+
+
+@dataclass(frozen=True)
+class InputSettings(_Checked):
+    """What a model sees of a recording.
+
+    `spacing_s`: time between the frames used (0: every frame). `size`: height and width after
+    resizing. `crop_keypoint` with `crop_size` (pixels of the original) cuts a window around a tracked
+    point before resizing. `flow_encoding`: "hsv" (three channels, 8 bit) or "uv" (two channels, clipped
+    at +-`flow_limit` pixels, 8 bit). `photometry`: "raw" or "grey".
+    `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
+    `symmetric`: features do not depend on the order of the animals.
+    """
+
+    spacing_s: float = rule(0.0, low=0)
+    size: tuple[int, int] = rule((128, 128), low=8)
+    photometry: str = "raw"
+    crop_keypoint: str = ""
+    crop_size: int = rule(160, low=8)
+    flow: str = "farneback"
+    flow_encoding: str = "hsv"
+    flow_limit: float = rule(20.0, above=0)
+    pose_features: tuple[str, ...] = ("coordinates", "distances", "speeds")
+    gap_s: float = rule(0.5, low=0)
+    confidence: float = rule(0.0, low=0, high=1)
+    symmetric: bool = False
+
+
+@dataclass(frozen=True)
+class WindowSettings(_Checked):
+    """How a recording is cut: `frames` per window (0: the whole recording); strides in seconds, 0 for
+    windows side by side. `label`: the rule for a clip model, "centre", "last", "majority", "unanimous".
+    """
+
+    frames: int = rule(8, low=0)
+    train_stride_s: float = rule(0.0, low=0)
+    predict_stride_s: float = rule(0.0, low=0)
+    label: str = rule("majority", choices=("centre", "last", "majority", "unanimous"))
+
+
+@dataclass(frozen=True)
+class TrainingSettings(_Checked):
+    """How weights are learned. `loss` names one of `train.losses`; `class_weights` uses
+    n / (classes x n_c); `early_stopping` is a number of epochs without a better validation loss
+    (0: off); `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
+    """
+
+    epochs: int = rule(85, low=1)
+    batch_size: int = rule(8, low=1)
+    accumulate: int = rule(1, low=1)
+    optimizer: str = "sgd"
+    learning_rate: float = rule(1e-3, above=0)
+    momentum: float = rule(0.0, low=0, below=1)
+    weight_decay: float = rule(0.0, low=0)
+    schedule: str = "plateau"
+    plateau_factor: float = rule(0.5, above=0, below=1)
+    plateau_patience: int = rule(5, low=0)
+    early_stopping: int = rule(0, low=0)
+    gradient_clip: float = rule(0.0, low=0)
+    precision: str = rule("float32", choices=("float32", "bfloat16"))
+    channels_last: bool = False
+    loss: str = "cross_entropy"
+    smoothing_weight: float = rule(0.15, low=0)
+    class_weights: bool = True
+    augment: tuple[str, ...] = ()
+    samples_per_epoch: int = rule(0, low=0)
+    seed: int = rule(0, low=0)
+    device: str = "auto"
+    workers: int = rule(0, low=0)
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class SplitSettings(_Checked):
+    """How recordings are told apart: by a column (or "recording"), into `folds` groups of groups
+    (0: leave one group out). `validation` is the share of training groups kept for early stopping and
+    the schedule. `pattern`: a regular expression whose first group in the id is the group, instead
+    of a column. `stratify`: balance behaviours over the folds. `fixed`: explicit folds, each a list of
+    group values.
+    """
+
+    by: str = "recording"
+    pattern: str = ""
+    folds: int = rule(0, low=0)
+    stratify: bool = False
+    validation: float = rule(0.2, low=0, below=1)
+    fixed: tuple[tuple[str, ...], ...] = ()
+    seed: int = rule(0, low=0)
+
+    def _together(self) -> list[str]:
+        faults = []
+        try:
+            groups = re.compile(self.pattern).groups if self.pattern else 1
+        except re.error as error:
+            faults.append(f"pattern: not a regular expression ({error}): {self.pattern}")
+        else:
+            if groups < 1:
+                faults.append(
+                    f"pattern: needs a part in brackets that is the group, such as '(cage\\d)_'; "
+                    f"came '{self.pattern}'"
+                )
+        if self.folds == 1:
+            faults.append("folds: one fold leaves nothing to learn from; 2 or more, or 0: one group out")
+        if self.fixed and self.folds not in (0, len(self.fixed)):
+            faults.append(
+                f"fixed: names {len(self.fixed)} folds and folds says {self.folds}; leave folds out"
+            )
+        values = [value for fold in self.fixed for value in fold]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            faults.append(f"fixed: a group belongs to one fold; named twice: {', '.join(twice)}")
+        if any(not fold for fold in self.fixed):
+            faults.append("fixed: a fold is empty; take it out")
+        return faults
+
+
+@dataclass(frozen=True)
+class Recipe(_Checked):
+    """One experiment. `model` and each step of `postprocess`: a name and that thing's own settings."""
+
+    name: str
+    description: str = ""
+    source: str = ""
+    model: str = "baseline_sharing"
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+    input: InputSettings = InputSettings()
+    window: WindowSettings = WindowSettings()
+    training: TrainingSettings = TrainingSettings()
+    split: SplitSettings = SplitSettings()
+    postprocess: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        # Lists become tuples, so that a recipe equals the one read back from its own file.
+        try:
+            object.__setattr__(self, "model_settings", freeze(self.model_settings))
+            object.__setattr__(self, "postprocess", freeze(self.postprocess))
+        except ValueFault as fault:
+            raise ConfigError("Recipe", [f"model_settings or postprocess: expected {fault}"]) from None
+        super().__post_init__()
+
+    def _together(self) -> list[str]:
+        return [f"{what}: empty" for what in ("name", "model") if not getattr(self, what).strip()]
