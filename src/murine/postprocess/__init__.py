@@ -1,0 +1,98 @@
+"""From probabilities to bouts: an ordered list of small steps, each doing nothing at 0.
+
+Three kinds, in this order: on probabilities (`median`, `box`), the decision (`viterbi`, or the plain
+one: the most probable behaviour, or in a multi-label ethogram those of at least 0.5), on decided bouts
+(`closing`, `minimum_bout`). All durations are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import ConfigError, InputError, suggest
+from murine.postprocess.base import ORDER, STEPS, Decided, Step
+from murine.postprocess.bouts import Closing, MinimumBout
+from murine.postprocess.decision import Viterbi, decide
+from murine.postprocess.smoothing import Box, Median
+from murine.types import Bouts, Prediction
+
+__all__ = [
+    "STEPS",
+    "Box",
+    "Closing",
+    "Decided",
+    "Median",
+    "MinimumBout",
+    "Step",
+    "Viterbi",
+    "apply",
+    "decide",
+    "make_steps",
+]
+
+
+def make_steps(tables: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
+    """Make steps from tables like `{"name": "median", "seconds": 0.5}`, as a recipe holds them.
+
+    Raises ConfigError listing every unknown step or setting, value out of range and wrong order.
+    """
+    steps: list[Step] = []
+    faults: list[str] = []
+    for i, table in enumerate(tables):
+        where = f"postprocess step {i + 1}"
+        settings = dict(table)
+        name = settings.pop("name", None)
+        if not isinstance(name, str) or name not in STEPS:
+            hint = suggest(str(name), STEPS) if name is not None else f" Known: {', '.join(STEPS)}."
+            faults.append(f"{where}: name = {name!r} is not a step.{hint}")
+            continue
+        known = [f.name for f in fields(STEPS[name])]  # type: ignore[arg-type]
+        odd = [key for key in settings if key not in known]
+        faults += [f"{where} ({name}): unknown setting '{key}'.{suggest(key, known)}" for key in odd]
+        try:
+            step = STEPS[name](**{k: v for k, v in settings.items() if k in known})
+        except (InputError, TypeError) as error:
+            faults.append(f"{where}: {error}")
+            continue
+        steps.append(step)
+    faults += _order_faults(steps)
+    if faults:
+        raise ConfigError("postprocess", faults)
+    return tuple(steps)
+
+
+def _order_faults(steps: Sequence[Step]) -> list[str]:
+    faults = []
+    places = [ORDER.index(step.kind) for step in steps]
+    if places != sorted(places):
+        faults.append(
+            "steps come in the order: on probabilities (median, box), viterbi, on bouts (closing, "
+            "minimum_bout)"
+        )
+    if places.count(1) > 1:
+        faults.append("there can be only one decision (viterbi)")
+    return faults
+
+
+def apply(prediction: Prediction, steps: Sequence[Step] = ()) -> Bouts:
+    """Turn a prediction into bouts; every frame counts as annotated.
+
+    Raises ConfigError if the steps are not in order, InputError if one names an unknown behaviour.
+    """
+    faults = _order_faults(steps)
+    if faults:
+        raise ConfigError("postprocess", faults)
+    ethogram, timeline = prediction.ethogram, prediction.timeline
+    values: NDArray[Any] = prediction.probabilities
+    for step in (s for s in steps if s.kind == "probabilities"):
+        values = step(values, timeline, ethogram)
+    decisions = [s for s in steps if s.kind == "decision"]
+    decided = decisions[0](values, timeline, ethogram) if decisions else decide(values, ethogram)
+    for step in (s for s in steps if s.kind == "bouts"):
+        decided = step(decided, timeline, ethogram)
+    return Bouts.from_frames(ethogram, decided.astype(np.int8))

@@ -1,0 +1,40 @@
+"""What a step is, and the dictionary of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import InputError
+from murine.registry import Registry
+from murine.types import Ethogram, Timeline
+
+Decided = NDArray[np.bool_]
+"""(T, C): True where a behaviour is decided to hold; one per frame in an exclusive ethogram."""
+
+Kind = Literal["probabilities", "decision", "bouts"]
+ORDER: tuple[Kind, ...] = ("probabilities", "decision", "bouts")
+
+
+class Step(Protocol):
+    """What every step promises: its place in the order, and a function of one recording."""
+
+    kind: ClassVar[Kind]
+
+    def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> NDArray[Any]:
+        """Return new values; those that came are left as they are."""
+
+
+STEPS: Registry[Callable[..., Step]] = Registry("post-processing step")
+
+
+def check_duration(name: str, value: float) -> None:
+    """Raise InputError unless `value` is a duration in seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{name} must be a number of seconds; came {value!r}")
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"{name} must be 0 or more seconds; came {value}")

@@ -1,0 +1,85 @@
+"""From probabilities to what holds in each frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import InputError
+from murine.postprocess.base import STEPS, Decided, Kind, check_duration
+from murine.types import Ethogram, FloatArray, Timeline
+
+
+def decide(values: NDArray[Any], ethogram: Ethogram) -> Decided:
+    """Return the plain decision of (T, C) probabilities: the largest, or those of at least 0.5."""
+    if not ethogram.exclusive:
+        return np.asarray(values >= 0.5)
+    return np.asarray(values.argmax(axis=1)[:, None] == np.arange(len(ethogram)))
+
+
+@STEPS.register("viterbi")
+@dataclass(frozen=True)
+class Viterbi:
+    """The most probable sequence if behaviours last `mean_bout_s` seconds on average.
+
+    A behaviour is kept from one frame to the next with probability exp(-dt / mean_bout_s), dt from the
+    time stamps; all others are equally probable next. Each frame's log probability counts `emission`
+    times: below 1 because neighbouring frames tell nearly the same. In a multi-label ethogram each
+    behaviour is decided by itself, on or off. At 0 the plain decision.
+    """
+
+    mean_bout_s: float = 0.0
+    emission: float = 1.0
+    kind: ClassVar[Kind] = "decision"
+
+    def __post_init__(self) -> None:
+        check_duration("viterbi: mean_bout_s", self.mean_bout_s)
+        if not 0 < self.emission <= 10:
+            raise InputError(f"viterbi: emission must be above 0 and at most 10; came {self.emission}")
+
+    def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
+        """Return (T, C) decisions by exact dynamic programming."""
+        if not self.mean_bout_s:
+            return decide(values, ethogram)
+        keep = np.exp(-np.diff(timeline.times) / self.mean_bout_s)
+        if ethogram.exclusive:
+            log = self._log(values)
+            path = _viterbi(log[:, None, :], keep)[:, 0]
+            return np.asarray(path[:, None] == np.arange(len(ethogram)))
+        log = np.stack([self._log(1.0 - values), self._log(values)], axis=2)
+        return np.asarray(_viterbi(log, keep) == 1)
+
+    def _log(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        return self.emission * np.log(np.clip(values.astype(np.float64), 1e-6, 1.0))
+
+
+def _viterbi(log: NDArray[np.float64], keep: FloatArray) -> NDArray[np.int64]:
+    """Return the best path (T, N) of N independent chains: `log` (T, N, S), `keep` (T - 1,).
+
+    All changes of state are equally probable, so the best predecessor of a state is itself or the best
+    state of all: O(T S) instead of O(T S^2).
+    """
+    length, chains, states = log.shape
+    if states == 1:
+        return np.zeros((length, chains), dtype=np.int64)
+    stay = np.log(np.clip(keep, 1e-12, 1.0))
+    change = np.log(np.maximum(-np.expm1(np.log(np.clip(keep, 1e-12, 1.0))), 1e-12) / (states - 1))
+    own = np.broadcast_to(np.arange(states), (chains, states))
+    came = np.empty((length, chains, states), dtype=np.int16)
+    score = log[0]
+    for t in range(1, length):
+        best = score.argmax(axis=1)[:, None]
+        moved = np.take_along_axis(score, best, axis=1) + change[t - 1]
+        stayed = score + stay[t - 1]
+        kept = stayed >= moved
+        came[t] = np.where(kept, own, best)
+        score = np.where(kept, stayed, moved) + log[t]
+    path = np.empty((length, chains), dtype=np.int64)
+    path[-1] = score.argmax(axis=1)
+    rows = np.arange(chains)
+    for t in range(length - 1, 0, -1):
+        path[t - 1] = came[t, rows, path[t]]
+    return path
