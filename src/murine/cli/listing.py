@@ -1,0 +1,103 @@
+"""Commands that list what there is: models, formats, recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from murine.cli.console import Json, guarded, result
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Return rows as plain columns: numbers to the right, words to the left."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
+    right = [
+        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+        for i in range(len(head))
+    ]
+    lines = []
+    for line in [list(head), ["-" * w for w in widths], *cells]:
+        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+@guarded
+def models(as_json: Json = False) -> None:
+    """List the networks with their parameters, by PyTorch's count and by the papers' (Keras) count."""
+    from murine.models import describe_models
+
+    found = describe_models()
+    rows = [
+        (m["name"], "+".join(m["streams"]), m["parameters"], m["keras_parameters"], m["source"])
+        for m in found
+    ]
+    result(found, as_json, table(rows, ("model", "streams", "parameters", "by Keras", "source")))
+
+
+@guarded
+def formats(as_json: Json = False) -> None:
+    """List the file formats, and what each cannot hold."""
+    from murine.formats import FORMATS
+
+    found: list[dict[str, Any]] = [
+        {
+            "name": f.name,
+            "kind": f.kind,
+            "suffixes": list(f.suffixes),
+            "reads": f.read is not None,
+            "writes": f.write is not None,
+            "summary": f.summary,
+            "lossy": f.lossy,
+        }
+        for f in FORMATS.values()
+    ]
+    rows = [
+        (f["name"], f["kind"], f["reads"], f["writes"], f["summary"], f["lossy"] or "-") for f in found
+    ]
+    result(
+        found, as_json, table(rows, ("format", "kind", "reads", "writes", "what it is", "what it loses"))
+    )
+
+
+@guarded
+def recipes(
+    name: Annotated[str, typer.Argument(help="Show this recipe whole.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the recipes: every configuration by name, with its source and what it needs."""
+    from dataclasses import asdict
+
+    from murine.config import list_recipes, load_recipe, recipe_to_dict
+
+    if name:
+        import json
+
+        whole = recipe_to_dict(load_recipe(name))
+        result(whole, as_json, json.dumps(whole, indent=2, default=list))
+        return
+    found = [asdict(info) for info in list_recipes()]
+    rows = [(f["name"], f["model"], f["description"], f["source"] or "-") for f in found]
+    result(found, as_json, table(rows, ("recipe", "model", "what it is", "source")))
+
+
+COMMANDS: list[tuple[str, Callable[..., None], str]] = [
+    ("models", models, "murine models --json"),
+    ("formats", formats, "murine formats"),
+    ("recipes", recipes, "murine recipes dual-stream/srs-sharing"),
+]

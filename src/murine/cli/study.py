@@ -1,0 +1,192 @@
+"""The commands of the user's minute: init, check, evaluate, train, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from murine.cli.console import Json, Quiet, SetOption, guarded, progress, result
+
+Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder that init wrote.")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", help="A recipe's name (see: murine recipes) or a TOML file.")
+]
+
+
+@guarded
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder to write.")],
+    videos: Annotated[
+        list[str] | None,
+        typer.Option("--videos", "-v", help="Video files: a pattern in quotes, or repeat."),
+    ] = None,
+    poses: Annotated[
+        list[str] | None, typer.Option("--poses", "-p", help="Pose files (DeepLabCut csv or h5).")
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--labels", "-l", help="Label files (BORIS, Caltech text, tables)."),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option("--clips", help="Instead: a folder with one folder of clips per behaviour."),
+    ] = None,
+    stream: Annotated[str, typer.Option(help="The stream of Caltech files, such as S1.")] = "",
+    subject: Annotated[
+        str, typer.Option(help="The subject whose bouts count, where a file has several.")
+    ] = "",
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave this behaviour out. Repeatable.")
+    ] = None,
+    background: Annotated[str, typer.Option(help="The behaviour that means 'none of the others'.")] = "",
+    fps: Annotated[float | None, typer.Option(help="Frames per second where there is no video.")] = None,
+    pattern: Annotated[
+        str,
+        typer.Option(
+            "--pattern",
+            help=r"A regular expression with named groups, found in each file's name; each group becomes a "
+            r"column, as in 'animal(?P<animal>\d+)'.",
+        ),
+    ] = "",
+    tolerance_s: Annotated[
+        float,
+        typer.Option(
+            "--tolerance", help="Seconds by which video, pose and labels may differ in length."
+        ),
+    ] = 0.0,
+    force: Annotated[bool, typer.Option(help="Write over a project that is there.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Pair videos, poses and labels, and write project.toml and recordings.csv."""
+    from murine.project import init as call
+
+    project = call(
+        folder,
+        videos=videos or (),
+        poses=poses or (),
+        labels=labels or (),
+        clips=clips,
+        stream=stream or None,
+        subject=subject or None,
+        exclude=exclude or (),
+        background=background or None,
+        fps=fps,
+        id_pattern=pattern or None,
+        tolerance_s=tolerance_s,
+        force=force,
+        progress=progress(quiet),
+    )
+    labelled = sum(r.labels is not None for r in project.recordings)
+    value = {
+        "project": str(folder),
+        "recordings": len(project.recordings),
+        "labelled": labelled,
+        "ethogram": project.ethogram.to_dict(),
+    }
+    text = (
+        f"{folder}: {len(project.recordings)} recordings, {labelled} with labels; behaviours: "
+        f"{', '.join(project.ethogram.behaviours)}"
+        f" ({'one at a time' if project.ethogram.exclusive else 'may overlap'})\n"
+        f"Look at {folder / 'recordings.csv'}, then: murine check {folder}"
+    )
+    result(value, as_json, text)
+
+
+@guarded
+def check(study: Study, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Decode every frame, align labels and pose, count the classes; all faults in one list."""
+    from murine.project import check as call
+    from murine.project import render_check
+
+    report = call(study, progress=progress(quiet))
+    result(report.to_dict(), as_json, render_check(report))
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+@guarded
+def evaluate(
+    study: Study,
+    recipe: RecipeOption = "dual-stream/srs-sharing",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Default: STUDY/evaluations/RECIPE.")
+    ] = None,
+    changes: SetOption = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train on some recordings and judge on the others, fold by fold; goes on where it was stopped."""
+    from murine.config import load_recipe
+    from murine.reporting import write_evaluation_report
+    from murine.train.crossval import evaluate as call
+
+    bars = progress(quiet)
+    evaluation = call(study, load_recipe(recipe, changes or ()), out=out, progress=bars)
+    page = write_evaluation_report(evaluation.folder)
+    scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
+    text = (
+        f"macro F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f} over {scores['n']:,} "
+        f"{evaluation.scores['unit']}s of {len(evaluation.predictions)} recordings, none of them seen in training\n"
+        f"always the commonest behaviour: macro F1 {baseline['macro_f1']:.3f}, accuracy {baseline['accuracy']:.3f}\n"
+        f"report: {page}"
+    )
+    value = {"folder": str(evaluation.folder), "report": str(page), "scores": evaluation.scores}
+    result(value, as_json, text)
+
+
+@guarded
+def train(
+    study: Study,
+    recipe: RecipeOption = "dual-stream/srs-sharing",
+    name: Annotated[str, typer.Option(help="The model's name. Default: the recipe's.")] = "",
+    changes: SetOption = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train one model on every labelled recording; writes STUDY/models/NAME, goes on where it was stopped."""
+    from murine.config import load_recipe
+    from murine.train.run import train as call
+
+    folder = call(study, load_recipe(recipe, changes or ()), name=name or None, progress=progress(quiet))
+    result(
+        {"model": str(folder)},
+        as_json,
+        f"model: {folder}\nNext: murine predict {folder} VIDEO ... -o out",
+    )
+
+
+@guarded
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder that train wrote.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Videos, pose files, or a project folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the predictions go.")],
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second, for pose files without a video.")
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option(help="Begin anew instead of going on where it was stopped.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict whole recordings: one Parquet file each, and its bouts; memory does not grow with length."""
+    from murine.predict import predict as call
+
+    written = call(model, inputs, out, fps=fps, resume=not restart, progress=progress(quiet))
+    value = {"out": str(out), "predictions": [str(path) for path in written]}
+    result(value, as_json, f"{len(written)} recordings predicted in {out}\nNext: murine report {out}")
+
+
+COMMANDS: list[tuple[str, Callable[..., None], str]] = [
+    ("init", init, "murine init study --videos 'videos/*.mp4' --labels 'labels/*.csv'"),
+    ("check", check, "murine check study"),
+    ("evaluate", evaluate, "murine evaluate study --recipe dual-stream/srs-sharing"),
+    ("train", train, "murine train study --recipe dual-stream/srs-sharing --set training.epochs=20"),
+    ("predict", predict, "murine predict study/models/srs-sharing videos/*.mp4 -o out"),
+]
