@@ -1,0 +1,80 @@
+"""Optical flow between two frames, and the 8-bit pictures it is kept and learned as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.registry import Registry
+
+Grey = NDArray[np.uint8]
+Flow = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+FLOW_METHODS: Registry[Callable[[Grey, Grey], Flow]] = Registry("flow method")
+"""Functions of the previous and the present frame, (H, W) uint8, to (H, W, 2) float32: how far in
+pixels each point of the previous frame has moved, u to the right, v down."""
+
+ENCODINGS: Registry[Callable[[Flow, float], Picture]] = Registry("flow encoding")
+"""Functions of a flow (..., 2) and a limit in pixels to a uint8 picture (..., channels)."""
+
+DECODINGS: Registry[Callable[[Picture, float], Flow]] = Registry("flow encoding")
+"""The way back from each encoding, up to rounding, for flow within the limit."""
+
+CHANNELS = {"hsv": 3, "uv": 2}
+"""Channels of each encoding."""
+
+
+@FLOW_METHODS.register("farneback")
+def farneback(previous: Grey, present: Grey) -> Flow:
+    """Return dense flow by polynomial expansion (Farneback 2003), with OpenCV's usual settings."""
+    flow = cv2.calcOpticalFlowFarneback(
+        previous, present, None, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5,
+        poly_sigma=1.2, flags=0,
+    )  # fmt: skip
+    return np.asarray(flow, dtype=np.float32)
+
+
+@ENCODINGS.register("hsv")
+def encode_hsv(flow: Flow, limit: float) -> Picture:
+    """Return an RGB picture whose hue is the direction and whose value is the length of the flow.
+
+    Hue 0 is to the right and turns towards down (OpenCV's 8-bit hue: 2 degrees a step), saturation is
+    full, and value 255 stands for `limit` pixels or more. A fixed limit keeps the scale the same in
+    every frame, where stretching each frame to its own maximum would blow up the noise of stillness.
+    """
+    length, angle = cv2.cartToPolar(
+        np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]), angleInDegrees=True
+    )
+    hsv = np.empty((*flow.shape[:-1], 3), dtype=np.uint8)
+    hsv[..., 0] = np.floor(angle * 0.5 + 0.5).astype(np.int16) % 180
+    hsv[..., 1] = 255
+    hsv[..., 2] = np.floor(np.minimum(length * (255.0 / limit), 255.0) + 0.5)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
+
+
+@DECODINGS.register("hsv")
+def decode_hsv(picture: Picture, limit: float) -> Flow:
+    """Return the flow (..., 2) of an "hsv" picture; its direction is known to about a degree."""
+    tall = np.ascontiguousarray(picture).reshape(-1, picture.shape[-2], 3)
+    hsv = cv2.cvtColor(tall, cv2.COLOR_RGB2HSV).reshape(picture.shape).astype(np.float32)
+    angle = np.deg2rad(hsv[..., 0] * 2.0)
+    length = hsv[..., 2] * (limit / 255.0)
+    return np.stack([length * np.cos(angle), length * np.sin(angle)], axis=-1).astype(np.float32)
+
+
+@ENCODINGS.register("uv")
+def encode_uv(flow: Flow, limit: float) -> Picture:
+    """Return u and v cut at +-`limit` pixels and spread evenly over 0..255; no motion becomes 128."""
+    scaled = np.clip(flow, -limit, limit) * np.float32(127.5 / limit) + np.float32(127.5)
+    picture: Picture = np.floor(scaled + np.float32(0.5)).clip(0, 255).astype(np.uint8)
+    return picture
+
+
+@DECODINGS.register("uv")
+def decode_uv(picture: Picture, limit: float) -> Flow:
+    """Return the flow (..., 2) of a "uv" picture, to half a step (`limit` / 255 pixels)."""
+    return (picture.astype(np.float32) - np.float32(127.5)) * np.float32(limit / 127.5)

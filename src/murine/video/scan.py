@@ -1,0 +1,172 @@
+"""What one whole decoding of a file tells: how many frames there are, when, and where one may enter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from murine.cache import Cache
+from murine.errors import InputError, StorageError
+from murine.files import file_hash, value_hash
+from murine.types import BoolArray, FloatArray, IntArray, Timeline
+
+_VERSION = 1
+_ADVICE = (
+    "Copy the file again from its source, or repair it with: ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4"
+)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a container says of itself, 0 where it says nothing; `rate` in frames/s, `tick` in s."""
+
+    frames: int
+    seconds: float
+    rate: float
+    tick: Fraction
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """The frames of a whole file, in the order they are shown.
+
+    `pts`: (T,) time stamps in the container's ticks; `times`: (T,) seconds after the first frame;
+    `keys`: (T,) True where decoding may start; `seekable`: time stamps tell every frame apart.
+    `notes`: what a person should know, in words.
+    """
+
+    pts: IntArray
+    times: FloatArray
+    keys: BoolArray
+    seekable: bool
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The time of each frame."""
+        return Timeline(self.times)
+
+    def key_before(self, frame: int) -> int:
+        """Return the last frame, at or before `frame`, at which decoding may start (0 if none)."""
+        keys = np.flatnonzero(self.keys[: frame + 1])
+        return int(keys[-1]) if len(keys) else 0
+
+
+@dataclass
+class ScanBuilder:
+    """Collects a scan while frames are decoded from the first on."""
+
+    path: Path
+    claims: Claims
+    pts: list[int | None] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    last_duration: int = 0
+
+    def add(self, pts: int | None, key: bool, duration: int) -> None:
+        """Note one decoded frame."""
+        self.pts.append(pts)
+        self.keys.append(key)
+        self.last_duration = duration
+
+    def finish(self) -> Scan:
+        """Return the scan; raises InputError for a file that ends before its time or runs backwards."""
+        count = len(self.pts)
+        if count == 0:
+            raise InputError(f"{self.path}: the video has no frame that can be decoded. {_ADVICE}")
+        times, seekable, notes = self._times()
+        self._check_whole(times)
+        if self.claims.frames and self.claims.frames != count:
+            notes.append(f"the container says {self.claims.frames} frames; {count} decode")
+        stamps = np.array([0 if p is None else p for p in self.pts], dtype=np.int64)
+        return Scan(stamps, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
+
+    def _times(self) -> tuple[FloatArray, bool, list[str]]:
+        count = len(self.pts)
+        rate = self.claims.rate if self.claims.rate > 0 else 25.0
+        stamps = np.array([np.nan if p is None else p for p in self.pts], dtype=np.float64)
+        known = np.flatnonzero(np.isfinite(stamps))
+        if len(known) == 0 or (count > 1 and len(known) == 1):
+            note = f"no time stamps in the file; its {count} frames are counted at {rate:g} per second"
+            return np.arange(count) / rate, False, [note]
+        steps = np.diff(stamps[known])
+        if (steps < 0).any():
+            at = int(known[1:][steps < 0][0])
+            raise InputError(
+                f"{self.path}: time runs backwards at frame {at} (time stamp {self.pts[at]} after "
+                f"{int(stamps[known][:-1][steps < 0][0])}), so no time can be given to the frames after it. "
+                f"If its rate is constant, write it anew with: ffmpeg -i IN -vf setpts=N/({rate:g}*TB) "
+                f"-r {rate:g} OUT.mp4"
+            )
+        stamps[known[1:][steps == 0]] = np.nan
+        unsure = ~np.isfinite(stamps)
+        notes = []
+        if unsure.any():
+            known = np.flatnonzero(~unsure)
+            step = float(np.median(np.diff(stamps[known]) / np.diff(known))) if len(known) > 1 else 1.0
+            frames = np.arange(count)
+            stamps = np.interp(frames, known, stamps[known])
+            stamps[: known[0]] = stamps[known[0]] - step * (known[0] - frames[: known[0]])
+            stamps[known[-1] + 1 :] = stamps[known[-1]] + step * (frames[known[-1] + 1 :] - known[-1])
+            notes.append(
+                f"{int(unsure.sum())} frames repeat a time stamp or have none (the first is frame "
+                f"{int(unsure.argmax())}); their times are spaced evenly between their neighbours"
+            )
+        tick = self.claims.tick
+        return (stamps - stamps[0]) * tick.numerator / tick.denominator, not notes, notes
+
+    def _check_whole(self, times: FloatArray) -> None:
+        count, claims = len(times), self.claims
+        steps = np.diff(times)
+        usual = float(np.median(steps)) if count > 1 else 1.0 / (claims.rate or 25.0)
+        # How long a last frame lasts is often not written; at a variable rate it may be any of the steps.
+        slack = max(0.75 * usual, float(steps.max()) if count > 1 and steps.max() > 1.1 * usual else 0.0)
+        end = float(times[-1]) + max(usual, self.last_duration * float(claims.tick))
+        short_time = claims.seconds > 0 and claims.seconds - end > slack
+        short_count = 0 < count < claims.frames
+        if short_time if claims.frames == 0 else short_count and (claims.seconds <= 0 or short_time):
+            expected = claims.frames or round(claims.seconds / usual)
+            raise InputError(
+                f"{self.path}: the file is cut short: decodes only up to frame {count} of "
+                f"{'' if claims.frames else 'about '}{expected}. {_ADVICE}"
+            )
+
+
+def recall(path: Path) -> Scan | None:
+    """Return the scan remembered for a file with this content, or None."""
+    arrays = Cache().get(_key(path))
+    if arrays is None:
+        return None
+    meta = json.loads(bytes(arrays["meta"]))
+    return Scan(
+        np.array(arrays["pts"]),
+        np.array(arrays["times"]),
+        np.array(arrays["keys"]),
+        bool(meta["seekable"]),
+        tuple(meta["notes"]),
+    )
+
+
+def remember(path: Path, scan: Scan) -> None:
+    """Keep a scan for the next time; a cache that cannot be written costs time, not the result."""
+    meta = json.dumps({"seekable": scan.seekable, "notes": scan.notes}).encode()
+    arrays = {
+        "pts": np.asarray(scan.pts),
+        "times": np.asarray(scan.times),
+        "keys": np.asarray(scan.keys),
+        "meta": np.frombuffer(meta, dtype=np.uint8),
+    }
+    try:
+        Cache().put(_key(path), arrays)
+    except StorageError:
+        return
+
+
+def _key(path: Path) -> str:
+    return value_hash({"step": "video.scan", "version": _VERSION, "file": file_hash(path)})
