@@ -1,1 +1,170 @@
-"""formats."""
+"""File formats: recognise, read and write pose and label files.
+
+A format is one module here and one import line below. `read_pose`, `read_labels` and `detect` judge a
+file by its content, never by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from murine.errors import InputError, suggest
+from murine.files import require_file
+from murine.formats import (
+    boris as boris,
+    caltech as caltech,
+    deeplabcut as deeplabcut,
+)
+from murine.formats.base import (
+    FORMATS,
+    NOT_ANNOTATED,
+    Format,
+    LabelFormat,
+    LabelSummary,
+    LabelTarget,
+    PoseFormat,
+    PoseSummary,
+)
+from murine.formats.labels import align, choose, summarise, to_bouts
+from murine.formats.text import read_head
+from murine.types import Bouts, LabelChoice, Pose, Timeline
+
+__all__ = [
+    "FORMATS",
+    "NOT_ANNOTATED",
+    "Format",
+    "LabelFormat",
+    "LabelSummary",
+    "PoseFormat",
+    "PoseSummary",
+    "align",
+    "describe_labels",
+    "describe_pose",
+    "detect",
+    "read_labels",
+    "read_pose",
+    "write_labels",
+    "write_pose",
+]
+
+
+def detect(path: Path, kind: str | None = None) -> Format:
+    """Return the format of a file, judged by its content.
+
+    `kind` "pose" or "labels" is what was expected. Raises InputError when the file is missing or empty,
+    when nothing fits (listing what is known), when several fit, or when it is of the other kind.
+    """
+    path = require_file(
+        Path(path), {"pose": "pose file", "labels": "label file"}.get(kind or "", "file")
+    )
+    head = read_head(path)
+    found = [f for f in FORMATS.values() if f.sniff(path, head)]
+    if len(found) > 1:
+        names = ", ".join(f.name for f in found)
+        raise InputError(f"{path}: could be any of {names}. Report this file to the authors of murine.")
+    if not found:
+        known = ", ".join(f"{f.name} ({f.summary})" for f in FORMATS.values() if kind in (None, f.kind))
+        raise InputError(f"{path}: the format was not recognised. Known: {known}.")
+    if kind is not None and found[0].kind != kind:
+        what = "holds labels" if found[0].kind == "labels" else "holds pose"
+        raise InputError(f"{path}: {what} ({found[0].name}) where {kind} was expected.")
+    return found[0]
+
+
+def _pose_format(path: Path) -> PoseFormat:
+    found = detect(path, "pose")
+    assert isinstance(found, PoseFormat)
+    return found
+
+
+def _label_format(path: Path) -> LabelFormat:
+    found = detect(path, "labels")
+    assert isinstance(found, LabelFormat)
+    return found
+
+
+def read_pose(path: Path) -> Pose:
+    """Read a pose file of any known format; raises InputError that names the file and the fault."""
+    path = Path(path)
+    return _pose_format(path).read(path)
+
+
+def describe_pose(path: Path) -> PoseSummary:
+    """Return animals, keypoints and length of a pose file; raises InputError as `read_pose` does."""
+    path = Path(path)
+    return _pose_format(path).describe(path)
+
+
+def read_labels(
+    path: Path,
+    timeline: Timeline,
+    choice: LabelChoice = LabelChoice(),
+    *,
+    tolerance_s: float = 0.0,
+    media: str = "",
+    known: Sequence[str] = (),
+) -> Bouts:
+    """Read a label file of any known format onto a timeline, with the file's own ethogram.
+
+    `choice` says which stream, observation and subject is meant where there are several ("all" joins
+    streams or subjects). Labels up to `tolerance_s` past the end are cut. `media` is the name of the
+    recording's video, for observations of several videos. `known` are the behaviours of a file without
+    any label. The ethogram is exclusive if no two behaviours overlap. Raises InputError.
+    """
+    path = Path(path)
+    table = _label_format(path).parse(path)
+    return to_bouts(table, timeline, choice, tolerance_s=tolerance_s, media=media, known=known)
+
+
+def describe_labels(path: Path, choice: LabelChoice = LabelChoice()) -> LabelSummary:
+    """Return what a label file holds; behaviours, counts and `last` only of what `choice` names so far.
+
+    Raises InputError for a file that cannot be read or a choice it does not have.
+    """
+    path = Path(path)
+    table = _label_format(path).parse(path)
+    summary = summarise(table, choice)
+    for what, wanted, there in (
+        ("observation", choice.observation, summary.observations),
+        ("stream", choice.stream, summary.streams),
+    ):
+        if wanted not in (None, "all") and wanted not in there:
+            raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted or '', there)}")
+    return summary
+
+
+def write_labels(
+    path: Path,
+    bouts: Bouts,
+    timeline: Timeline,
+    format: str,
+    *,
+    subject: str = "",
+    recording: str = "",
+    media: str = "",
+) -> None:
+    """Write bouts in the format of that name, in one piece.
+
+    `subject` and `recording` are written where the format has a place for them; `media` is the video's
+    path for BORIS (the recording's name if empty). Raises InputError when bouts and timeline differ in
+    length or the format cannot be written, StorageError when the file cannot be.
+    """
+    form = FORMATS[format]
+    if not isinstance(form, LabelFormat) or form.write is None:
+        able = [f.name for f in FORMATS.values() if isinstance(f, LabelFormat) and f.write]
+        raise InputError(f"labels cannot be written as '{format}'; choose one of {', '.join(able)}")
+    if bouts.n_frames != len(timeline):
+        raise InputError(f"bouts of {bouts.n_frames} frames do not fit a timeline of {len(timeline)}")
+    form.write(Path(path), bouts, LabelTarget(timeline, subject, recording, media))
+
+
+def write_pose(
+    path: Path, pose: Pose, format: str = "deeplabcut-csv", *, scorer: str = "murine"
+) -> None:
+    """Write a pose in the format of that name, in one piece; raises InputError or StorageError."""
+    form = FORMATS[format]
+    if not isinstance(form, PoseFormat) or form.write is None:
+        able = [f.name for f in FORMATS.values() if isinstance(f, PoseFormat) and f.write]
+        raise InputError(f"pose cannot be written as '{format}'; choose one of {', '.join(able)}")
+    form.write(Path(path), pose, scorer)

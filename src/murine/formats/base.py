@@ -1,0 +1,163 @@
+"""What a file format is, and the plain values every reader hands over.
+
+A pose format reads a `Pose`. A label format only *parses*: it returns a `LabelTable`, rows as they
+stand in the file, and `labels.to_bouts` turns every such table into `Bouts` by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from murine.registry import Registry
+from murine.types import Bouts, Pose, Timeline
+
+Unit = Literal["frames", "seconds"]
+
+NOT_ANNOTATED = "not annotated"
+"""The reserved behaviour name that marks stretches nobody annotated, in formats that have no other way."""
+
+ALL = "all"
+"""As a chosen stream or subject: every one together."""
+
+
+@dataclass(frozen=True)
+class PoseSummary:
+    """What a pose file holds. `left_out` names columns of the file that are no keypoint of an animal."""
+
+    format: str
+    animals: tuple[str, ...]
+    keypoints: tuple[str, ...]
+    n_frames: int
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What a label file holds, told without knowing the recording.
+
+    `last` is where the last label ends, in `unit`; `counts` is the number of bouts of each behaviour;
+    `fps` is the rate the file itself names, if any.
+    """
+
+    format: str
+    behaviours: tuple[str, ...]
+    subjects: tuple[str, ...]
+    streams: tuple[str, ...]
+    observations: tuple[str, ...]
+    media: tuple[str, ...]
+    fps: float | None
+    last: float
+    unit: Unit
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One bout or event of a file, on the clock of its observation.
+
+    `start` and `stop` are half-open frames or seconds; a `point` event has only a start. `lane` tells
+    apart what may run at the same time under one name (modifiers). `where` is for messages ("line 12").
+    """
+
+    start: float
+    stop: float
+    behaviour: str
+    subject: str = ""
+    stream: str = ""
+    observation: str = ""
+    lane: str = ""
+    point: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Media:
+    """A video of an observation: it plays from `start` for `length` seconds (None: not told)."""
+
+    path: str
+    start: float | None = 0.0
+    length: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders, whichever system wrote them."""
+        return self.path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with one observation; raised only when that observation is the chosen one."""
+
+    text: str
+    observation: str = ""
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A whole label file as parsed.
+
+    `annotated` maps an observation to the stretches somebody looked at; an observation that is not in
+    it was looked at from beginning to end, unless `tiled`: then only stretches with a label count.
+    `declared` are behaviours and `subjects` are animals the file names, used or not.
+    """
+
+    format: str
+    path: Path
+    unit: Unit
+    rows: tuple[LabelRow, ...]
+    observations: tuple[str, ...] = ("",)
+    declared: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    media: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
+    fps: float | None = None
+    annotated: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    tiled: bool = False
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelTarget:
+    """What a label file to be written says beside the bouts."""
+
+    timeline: Timeline
+    subject: str = ""
+    recording: str = ""
+    media: str = ""
+
+
+@dataclass(frozen=True)
+class PoseFormat:
+    """A format of pose files. `sniff(path, head)` judges by content; `head` is decompressed."""
+
+    name: str
+    summary: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[Path, bytes], bool]
+    read: Callable[[Path], Pose]
+    describe: Callable[[Path], PoseSummary]
+    write: Callable[[Path, Pose, str], None] | None = None
+    lossy: str = ""
+    kind: Literal["pose"] = "pose"
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A format of label files. `lossy` says what of a `Bouts` or of a file is not carried over."""
+
+    name: str
+    summary: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[Path, bytes], bool]
+    parse: Callable[[Path], LabelTable]
+    write: Callable[[Path, Bouts, LabelTarget], None] | None = None
+    lossy: str = ""
+    kind: Literal["labels"] = "labels"
+
+
+Format = PoseFormat | LabelFormat
+
+FORMATS: Registry[Format] = Registry("format")

@@ -1,0 +1,193 @@
+"""What the three BORIS files share: times, column names, pairing of START and STOP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from murine.errors import InputError
+from murine.formats.base import Fault, LabelRow, Media
+from murine.formats.text import cells, delimiter
+
+NO_SUBJECT = "No focal subject"
+LOSSY = (
+    "modifiers, comments and categories are not read; bouts that differ only in them become one where "
+    "they overlap; frames nobody annotated are written as the behaviour 'not annotated'"
+)
+# First the names of today's exports, then those of older ones.
+MEDIA = ("Media file path", "Media file name", "Media file", "Source")
+FPS = ("FPS", "FPS (frame/s)")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a coder's log. `kind`: START, STOP, POINT, or STATE (start and stop in turns)."""
+
+    time: float
+    behaviour: str
+    kind: str
+    subject: str = ""
+    modifiers: str = ""
+    observation: str = ""
+    where: str = ""
+
+
+def seconds(text: str, path: Path, where: str) -> float:
+    """Return a time written as seconds or hh:mm:ss.sss; raises InputError."""
+    parts = text.strip().replace(",", ".").split(":")
+    try:
+        values = [float(part) for part in parts]
+        if not 1 <= len(parts) <= 3 or not all(math.isfinite(v) for v in values):
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{path}, {where}: time {text!r} is not a number of seconds.") from None
+    sign = -1.0 if text.strip().startswith("-") else 1.0
+    return sign * sum(abs(v) * 60.0**i for i, v in enumerate(reversed(values)))
+
+
+def number(text: str) -> float | None:
+    """Return a positive number, or None where there is none (empty, NA)."""
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def subject_name(text: str) -> str:
+    """Return a subject; BORIS's words for nobody in particular become the empty name."""
+    return "" if text in (NO_SUBJECT, "NA") else text
+
+
+def pair(events: Iterable[Event]) -> tuple[list[LabelRow], list[Fault]]:
+    """Join START and STOP events of one subject, behaviour and set of modifiers into rows.
+
+    An event without its partner becomes a fault of its observation, raised if that one is used.
+    """
+    rows: list[LabelRow] = []
+    faults: list[Fault] = []
+    opened: dict[tuple[str, str, str, str], Event] = {}
+
+    def fault(event: Event, text: str) -> None:
+        faults.append(
+            Fault(
+                f"{event.where}: '{event.behaviour}' at {event.time:g} s {text} "
+                "Correct the observation in BORIS and export it again.",
+                event.observation,
+                event.subject,
+            )
+        )
+
+    for event in events:
+        key = (event.observation, event.subject, event.behaviour, event.modifiers)
+        if event.kind == "POINT":
+            rows.append(_row(event, event))
+        elif event.kind == "START" or (event.kind == "STATE" and key not in opened):
+            if key in opened:
+                fault(event, f"starts again; its start in {opened[key].where} has no stop.")
+            opened[key] = event
+        elif key in opened:
+            start = opened.pop(key)
+            if event.time < start.time:
+                fault(event, f"stops before it starts ({start.where}).")
+            else:
+                rows.append(_row(start, event))
+        else:
+            fault(event, "stops without having started.")
+    for event in opened.values():
+        fault(event, "starts and never stops.")
+    return sorted(rows, key=lambda r: r.start), faults
+
+
+def _row(start: Event, stop: Event) -> LabelRow:
+    return LabelRow(
+        start.time, stop.time, start.behaviour, start.subject,
+        observation=start.observation, lane=start.modifiers, point=start.kind == "POINT", where=start.where,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table with one header row somewhere below a preamble; `first` is the line of the first row."""
+
+    preamble: tuple[tuple[str, ...], ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    first: int
+
+    def column(self, *names: str) -> int | None:
+        """Return the place of the first of `names` in the header."""
+        lowered = [h.lower() for h in self.header]
+        return next((lowered.index(n.lower()) for n in names if n.lower() in lowered), None)
+
+    def cell(self, row: Sequence[str], *names: str) -> str:
+        """Return a row's cell, empty where there is no such column."""
+        at = self.column(*names)
+        return row[at] if at is not None else ""
+
+    def modifiers(self, row: Sequence[str]) -> str:
+        """Return all modifiers of a row as one text."""
+        return "|".join(
+            v for h, v in zip(self.header, row, strict=True) if h.lower().startswith("modifier")
+        )
+
+
+def find_sheet(text: str, needed: Sequence[Sequence[str]]) -> Sheet | None:
+    """Return the table whose header has one name of each group of `needed`, else None."""
+    for number_, line in enumerate(text.split("\n")[:200]):
+        lowered = line.lower()
+        if not all(any(n.lower() in lowered for n in names) for names in needed):
+            continue
+        table = cells(text, delimiter(line))
+        if number_ >= len(table):
+            return None
+        header = tuple(table[number_])
+        names_here = {h.lower() for h in header}
+        if all(any(n.lower() in names_here for n in names) for names in needed):
+            rows = table[number_ + 1 :]
+            return Sheet(
+                tuple(tuple(row) for row in table[:number_]),
+                header,
+                tuple(tuple(r) for r in rows),
+                number_ + 2,
+            )
+    return None
+
+
+def body(sheet: Sheet, path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (where, row) of every row that is not blank; raises InputError for a row cut short."""
+    found = []
+    for offset, row in enumerate(sheet.rows):
+        if not any(row):
+            continue
+        where = f"line {sheet.first + offset}"
+        if len(row) != len(sheet.header):
+            raise InputError(
+                f"{path}, {where}: {len(row)} cells where the header has {len(sheet.header)}. The file was "
+                "cut short or edited; export it again."
+            )
+        found.append((where, row))
+    return found
+
+
+def media_of(names: Mapping[str, Iterable[str]]) -> dict[str, tuple[Media, ...]]:
+    """Return the media of each observation; when a queue's later files begin is not known here."""
+    found = {}
+    for observation, files in names.items():
+        distinct = list(dict.fromkeys(f for f in files if f and f != "NA"))
+        start = 0.0 if len(distinct) == 1 else None
+        found[observation] = tuple(Media(f, start) for f in distinct)
+    return found
+
+
+def media_files(text: str) -> list[str]:
+    """Return the files named in a media or source cell (`player #1:a.mp4;player #2:b.mp4`)."""
+    files = []
+    for part in text.split(";"):
+        name = part.strip()
+        if name.lower().startswith("player #") and ":" in name:
+            name = name.split(":", 1)[1].strip()
+        files.append(name)
+    return files

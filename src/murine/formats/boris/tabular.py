@@ -1,0 +1,150 @@
+"""BORIS "export events as tabular": one line per START, STOP or POINT.
+
+Older versions put a preamble (observation, media, time offset) above the table and name the last column
+`Status`; newer ones write one header row with `Observation id` and `Behavior type`. Event times include
+the observation's time offset, which is taken off again to get the time in the video.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from murine.errors import InputError
+from murine.formats.base import (
+    FORMATS,
+    NOT_ANNOTATED,
+    LabelFormat,
+    LabelTable,
+    LabelTarget,
+)
+from murine.formats.boris.common import (
+    FPS,
+    LOSSY,
+    MEDIA,
+    Event,
+    Sheet,
+    body,
+    find_sheet,
+    media_files,
+    media_of,
+    number,
+    pair,
+    seconds,
+    subject_name,
+)
+from murine.formats.text import decimals, head_text, join, read_text, write_bytes
+from murine.types import Bouts, runs
+
+_NEEDED = (("Behavior",), ("Time",), ("Status", "Behavior type"))
+_KINDS = ("START", "STOP", "POINT")
+
+
+def parse(path: Path) -> LabelTable:
+    """Read a tabular export, old or new; raises InputError that names the file and the line."""
+    sheet = find_sheet(read_text(path, "label file"), _NEEDED)
+    if sheet is None:
+        raise InputError(
+            f"{path}: no header row with Time, Behavior and Status (or Behavior type); this is no BORIS "
+            "tabular export, or it was cut short."
+        )
+    told = _preamble(sheet)
+    observations: dict[str, list[str]] = {}
+    if sheet.column("Observation id") is None:
+        observations[told["observation"]] = [m for m in told["media"].split("\n") if m]
+    events, rates = [], set()
+    for where, row in body(sheet, path):
+        observation = sheet.cell(row, "Observation id") or told["observation"]
+        kind = sheet.cell(row, "Status", "Behavior type").upper()
+        if kind not in _KINDS:
+            raise InputError(f"{path}, {where}: status {kind!r}; START, STOP or POINT was expected.")
+        behaviour = sheet.cell(row, "Behavior")
+        if not behaviour:
+            raise InputError(f"{path}, {where}: no behaviour is named.")
+        offset = seconds(sheet.cell(row, "Time offset (s)") or told["offset"], path, where)
+        events.append(
+            Event(
+                seconds(sheet.cell(row, "Time"), path, where) - offset, behaviour, kind,
+                subject_name(sheet.cell(row, "Subject")), sheet.modifiers(row), observation, where,
+            )
+        )  # fmt: skip
+        observations.setdefault(observation, []).extend(media_files(sheet.cell(row, *MEDIA)))
+        rates.add(number(sheet.cell(row, *FPS)))
+    rows, faults = pair(events)
+    rates.discard(None)
+    return LabelTable(
+        "boris-tabular", path, "seconds", tuple(rows),
+        observations=tuple(observations) or ("",), media=media_of(observations),
+        fps=rates.pop() if len(rates) == 1 else None, faults=tuple(faults),
+    )  # fmt: skip
+
+
+def _preamble(sheet: Sheet) -> dict[str, str]:
+    told = {"observation": "", "offset": "0", "media": ""}
+    for row in sheet.preamble:
+        name, value = row[0].lower(), row[1] if len(row) > 1 else ""
+        if name == "observation id":
+            told["observation"] = value
+        elif name == "time offset (s)":
+            told["offset"] = value or "0"
+        elif name.startswith("player #"):
+            told["media"] += "\n" + value
+    return told
+
+
+def spans(bouts: Bouts) -> list[tuple[int, int, str]]:
+    """Return bouts and, under the reserved name, the stretches that nobody annotated, by start."""
+    seen = np.zeros(bouts.n_frames, dtype=bool)
+    for start, stop in bouts.annotated:
+        seen[start:stop] = True
+    for start, stop in zip(bouts.start, bouts.stop, strict=True):
+        seen[start:stop] = True
+    return sorted([*bouts.intervals(), *((a, b, NOT_ANNOTATED) for a, b in runs(~seen))])
+
+
+def times(target: LabelTarget) -> list[str]:
+    """Return the time of every frame boundary as text, with the decimals it takes to tell them apart."""
+    edges = target.timeline.seconds(np.arange(len(target.timeline) + 1))
+    places = decimals(float(np.diff(edges).min()))
+    return [f"{t:.{places}f}" for t in edges]
+
+
+def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
+    """Write the older layout with its preamble, which every program that reads BORIS files knows."""
+    clock = times(target)
+    media = target.media or target.recording
+    separator = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
+    pairs = [
+        ("Observation id", target.recording), ("", ""), ("Media file(s)", ""), ("", ""),
+        ("Player #1", media), ("", ""), ("Observation date", ""), ("", ""), ("Description", ""), ("", ""),
+        ("Time offset (s)", "0.0"), ("", ""), ("independent variables", ""), ("variable", "value"), ("", ""),
+    ]  # fmt: skip
+    header = "Time,Media file path,Total length,FPS,Subject,Behavior,Behavioral category,Comment,Status"
+    rows = [[*pair_, *[""] * 7] for pair_ in pairs] + [header.split(",")]
+    length, fps = clock[-1], f"{target.timeline.fps:.6g}"
+    events = []
+    for order, (start, stop, name) in enumerate(spans(bouts)):
+        events += [(start, 1, order, name, "START"), (stop, 0, order, name, "STOP")]
+    for frame, _, _, name, status in sorted(events):
+        rows.append([clock[frame], media, length, fps, target.subject, name, "", "", status])
+    write_bytes(path, join(rows, separator).encode())
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    text = head_text(head)
+    if text.lower().startswith("observation id,") or text.lower().startswith("observation id\t"):
+        # An old export cut short within its preamble is still one: the reader names the fault.
+        second = text.split("\n")[1] if "\n" in text else ""
+        if not any(c not in ",\t;" for c in second):
+            return True
+    return find_sheet(text, _NEEDED) is not None
+
+
+FORMATS.add(
+    "boris-tabular",
+    LabelFormat(
+        "boris-tabular", "BORIS tabular events, old and new layout", (".csv", ".tsv"),
+        _sniff, parse, write, lossy=LOSSY,
+    ),
+)  # fmt: skip

@@ -1,0 +1,162 @@
+"""Caltech Behavior Annotator text: streams S1, S2, ... of 1-based inclusive frames that tile the video.
+
+Every frame of a stream carries a label, so a frame without one is *not annotated*. Frames annotated
+as none of the behaviours are written as `other`, which comes back as a behaviour: put it on the
+project's ignore list to make it "none" again.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import numpy as np
+
+from murine.errors import InputError
+from murine.formats.base import (
+    FORMATS,
+    NOT_ANNOTATED,
+    Fault,
+    LabelFormat,
+    LabelRow,
+    LabelTable,
+    LabelTarget,
+)
+from murine.formats.text import head_text, read_text, write_bytes
+from murine.types import Bouts, runs
+
+_TITLE = "Caltech Behavior Annotator - Annotation File"
+_STREAM = re.compile(r"^\s*(S\d+):?\s+start\s+end\s+type\s*$", re.IGNORECASE)
+_ROW = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\S.*?)\s*$")
+_CONFIG = re.compile(r"^(\S.*?)\s+(\S+)$")
+OTHER = "other"
+
+
+def parse(path: Path) -> LabelTable:
+    """Read an annotation file; raises InputError that names the file and the line."""
+    lines = read_text(path, "label file").split("\n")
+    if not lines[0].lstrip().startswith("Caltech Behavior Annotator"):
+        raise InputError(f"{path}: line 1 is not '{_TITLE}'; this is no Caltech annotation file.")
+    declared: list[str] = []
+    rows: list[LabelRow] = []
+    stream, config = "", False
+    for number, line in enumerate(lines[1:], start=2):
+        header, row = _STREAM.match(line), _ROW.match(line)
+        if header:
+            stream, config = header[1].upper(), False
+        elif line.strip().lower().startswith("configuration file"):
+            config = True
+        elif not line.strip() or set(line.strip()) == {"-"}:
+            continue
+        elif config and (entry := _CONFIG.match(line)):
+            declared.append(entry[1])
+        elif stream and row:
+            first, last, name = int(row[1]), int(row[2]), row[3]
+            if declared and name not in declared:
+                raise InputError(
+                    f"{path}, line {number}: behaviour '{name}' is not in the file's configuration "
+                    f"({', '.join(declared)}). Was the file cut short?"
+                )
+            if not 1 <= first <= last:
+                raise InputError(
+                    f"{path}, line {number}: frames {first} to {last}; they count from 1 and the end "
+                    "comes after the start."
+                )
+            rows.append(LabelRow(first - 1, last, name, stream=stream, where=f"line {number}"))
+        else:
+            raise InputError(
+                f"{path}, line {number}: {line.strip()[:60]!r} came where 'start end behaviour' was "
+                "expected. Was the file cut short or edited?"
+            )
+    if not stream:
+        raise InputError(f"{path}: no stream (a line 'S1: start end type'). Was the file cut short?")
+    return LabelTable(
+        "caltech",
+        path,
+        "frames",
+        tuple(rows),
+        declared=tuple(declared),
+        tiled=True,
+        faults=_overlaps(rows),
+    )
+
+
+def _overlaps(rows: list[LabelRow]) -> tuple[Fault, ...]:
+    """Return a fault per pair of overlapping rows: a stream holds one behaviour at a time."""
+    faults = []
+    for first, second in zip(rows, rows[1:], strict=False):
+        if first.stream == second.stream and second.start < first.stop:
+            faults.append(
+                Fault(
+                    f"{second.where}: '{second.behaviour}' begins in frame {int(second.start) + 1} before "
+                    f"'{first.behaviour}' of {first.where} ends in frame {int(first.stop)}"
+                )
+            )
+    return tuple(faults)
+
+
+def _tile(bouts: Bouts, columns: list[int]) -> list[tuple[int, int, str]]:
+    """Return bouts of some behaviours that tile the recording: gaps are `other` or not annotated."""
+    name_of = bouts.ethogram.behaviours
+    tiles = [
+        (s, e, name_of[c])
+        for s, e, c in zip(bouts.start, bouts.stop, bouts.behaviour, strict=True)
+        if c in columns
+    ]
+    free = np.ones(bouts.n_frames, dtype=bool)
+    for start, stop, _ in tiles:
+        free[start:stop] = False
+    seen = np.zeros(bouts.n_frames, dtype=bool)
+    for start, stop in bouts.annotated:
+        seen[start:stop] = True
+    tiles += [(a, b, OTHER) for a, b in runs(free & seen)]
+    tiles += [(a, b, NOT_ANNOTATED) for a, b in runs(free & ~seen)]
+    return sorted((int(a), int(b), name) for a, b, name in tiles)
+
+
+def _lanes(bouts: Bouts) -> list[list[int]]:
+    """Return behaviours shared out over as few streams as keep each free of overlaps (first fit)."""
+    if bouts.ethogram.exclusive:
+        return [list(range(len(bouts.ethogram)))]
+    frames = bouts.frames() == 1
+    lanes: list[list[int]] = []
+    for column in range(len(bouts.ethogram)):
+        fits = [lane for lane in lanes if not (frames[:, lane].any(axis=1) & frames[:, column]).any()]
+        if fits:
+            fits[0].append(column)
+        else:
+            lanes.append([column])
+    return lanes
+
+
+def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
+    """Write an annotation file; overlapping behaviours go to streams of their own."""
+    streams = [_tile(bouts, lane) for lane in _lanes(bouts)]
+    names = dict.fromkeys(bouts.ethogram.behaviours)
+    names.update(dict.fromkeys(name for tiles in streams for _, _, name in tiles))
+    lines = [_TITLE, "", "Configuration file:"]
+    free = list(string.ascii_lowercase + string.digits + string.ascii_uppercase)
+    for name in names:
+        key = next((k for k in [*name.lower(), *free] if k in free), "?")
+        if key in free:
+            free.remove(key)
+        lines.append(f"{name}\t{key}")
+    for number, tiles in enumerate(streams, start=1):
+        lines += ["", f"S{number}:\tstart\tend\ttype", "-" * 29]
+        lines += [f"   \t{start + 1}\t{stop}\t{name}" for start, stop, name in tiles]
+    write_bytes(path, "\r\n".join([*lines, "  ", ""]).encode())
+
+
+def _sniff(path: Path, head: bytes) -> bool:
+    return head_text(head).lstrip().startswith("Caltech Behavior Annotator")
+
+
+FORMATS.add(
+    "caltech",
+    LabelFormat(
+        "caltech", "Caltech Behavior Annotator text, streams S1, S2, ...", (".txt",),
+        _sniff, parse, write,
+        lossy="frames annotated as none are written as 'other'; times are frames only",
+    ),
+)  # fmt: skip

@@ -1,0 +1,307 @@
+"""From a parsed label table to `Bouts`, the same rules for every format; and to the project's names.
+
+Times meet frames at the nearest frame boundary (`Timeline.boundary`), so labels agree with a video
+whose rate varies. A bout too short for that gets the frame it falls in, unless another bout holds it;
+a point event is the frame it falls in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from murine.errors import InputError, suggest
+from murine.formats.base import ALL, NOT_ANNOTATED, LabelRow, LabelSummary, LabelTable, Media
+from murine.types import Bouts, Ethogram, LabelChoice, Timeline, runs
+
+_NO_SUBJECT = "No focal subject"
+
+
+def _one(path: Path, what: str, wanted: str | None, found: Sequence[str], together: bool) -> set[str]:
+    """Return the chosen values among `found`; raises InputError when the choice is open or wrong."""
+    shown = [name or _NO_SUBJECT for name in found]
+    if wanted == ALL and together and ALL not in found:
+        return set(found)
+    if wanted is None:
+        if len(found) > 1:
+            both = f", or '{ALL}' for all of them together" if together else ""
+            raise InputError(
+                f"{path}: holds {len(found)} {what}s: {', '.join(shown)}. Say which one is meant "
+                f"(column '{what}' of recordings.csv){both}."
+            )
+        return set(found)
+    if wanted not in shown and not (wanted == "" and "" in found):
+        raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted, shown)}")
+    return {name for name in found if wanted in (name, name or _NO_SUBJECT)}
+
+
+def choose(table: LabelTable, choice: LabelChoice) -> LabelTable:
+    """Return the part of a table that is meant.
+
+    Raises InputError where the choice is open, names nothing, or meets a fault of the file.
+    """
+    observations = _one(table.path, "observation", choice.observation, table.observations, False)
+    rows = [r for r in table.rows if r.observation in observations]
+    faults = [f for f in table.faults if f.observation in observations]
+    streams = _one(table.path, "stream", choice.stream, _distinct(r.stream for r in rows), True)
+    rows = [r for r in rows if r.stream in streams]
+    present = _distinct([*(r.subject for r in rows), *(f.subject for f in faults)])
+    listed = _distinct([*present, *(table.subjects if choice.subject is not None else ())])
+    subjects = _one(table.path, "subject", choice.subject, listed, True)
+    rows = [r for r in rows if r.subject in subjects]
+    for fault in faults:
+        if fault.subject in subjects:
+            raise InputError(f"{table.path}: {fault.text}")
+    _check_lanes(table.path, rows)
+    kept = tuple(o for o in table.observations if o in observations)
+    return replace(table, rows=tuple(rows), observations=kept, faults=())
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _check_lanes(path: Path, rows: Iterable[LabelRow]) -> None:
+    """Raise InputError where one behaviour of one animal overlaps itself."""
+    lanes: dict[tuple[str, ...], list[LabelRow]] = {}
+    for row in rows:
+        if row.stop < row.start or not math.isfinite(row.stop):
+            raise InputError(f"{path}, {row.where}: '{row.behaviour}' ends before it begins.")
+        if not row.point:
+            lanes.setdefault((row.subject, row.stream, row.lane, row.behaviour), []).append(row)
+    for lane in lanes.values():
+        for first, second in pairwise(sorted(lane, key=lambda r: (r.start, r.stop))):
+            if second.start < first.stop:
+                raise InputError(
+                    f"{path}, {second.where}: '{second.behaviour}' begins at {second.start:g} while the one "
+                    f"of {first.where} runs until {first.stop:g}. Correct the file."
+                )
+
+
+def summarise(table: LabelTable, choice: LabelChoice = LabelChoice()) -> LabelSummary:
+    """Return what a table holds; behaviours, counts and last label only of the choice made so far."""
+
+    def chosen(row: LabelRow) -> bool:
+        wanted = (
+            (choice.observation, row.observation),
+            (choice.stream, row.stream),
+            (choice.subject, row.subject),
+        )
+        return all(w in (None, v, v or _NO_SUBJECT) or (w == ALL) for w, v in wanted)
+
+    rows = [r for r in table.rows if chosen(r) and r.behaviour != NOT_ANNOTATED]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.behaviour] = counts.get(row.behaviour, 0) + 1
+    return LabelSummary(
+        format=table.format,
+        behaviours=_ordered(table, counts),
+        subjects=tuple(_distinct([*table.subjects, *(r.subject for r in table.rows if r.subject)])),
+        streams=tuple(_distinct(r.stream for r in table.rows if r.stream)),
+        observations=tuple(o for o in table.observations if o),
+        media=tuple(_distinct(m.path for o in table.observations for m in table.media.get(o, ()))),
+        fps=table.fps,
+        last=max((r.stop for r in rows), default=0),
+        unit=table.unit,
+        counts=counts,
+    )
+
+
+def _ordered(table: LabelTable, used: Iterable[str]) -> tuple[str, ...]:
+    """Return the behaviours in use, in the order the file declares them, else of appearance."""
+    names = dict.fromkeys(used)
+    return tuple(
+        [b for b in table.declared if b in names] + [b for b in names if b not in table.declared]
+    )
+
+
+def _at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
+    """Return the rows on the clock of the recording's own video, one of an observation's several."""
+    files = table.media.get(table.observations[0], ()) if table.observations else ()
+    wanted = Media(media).name
+    if len(files) == 1 or not files:
+        chosen = files[0] if files else Media("")
+    else:
+        named = [m for m in files if m.name == wanted]
+        lengths = [m.length for m in files if m.start is not None]
+        total = sum(x for x in lengths if x is not None)
+        joined = None not in lengths and abs(total - timeline.end) <= max(0.5, 0.002 * total)
+        if not named and joined and len({m.start for m in files}) == len(files):
+            return table
+        if len(named) != 1 or named[0].start is None:
+            raise InputError(
+                f"{table.path}: the observation covers several videos ({', '.join(m.name for m in files)}) "
+                f"and which of them is {wanted or 'the recording'}, or when it begins, is not told. Use the "
+                "BORIS project file (.boris), and the video under the name it has there."
+            )
+        chosen = named[0]
+    begin, end = chosen.start or 0.0, math.inf
+    if chosen.length is not None and len(files) > 1:
+        end = begin + chosen.length
+    rows = [
+        replace(r, start=max(r.start, begin) - begin, stop=min(r.stop, end) - begin)
+        for r in table.rows
+        if len(files) <= 1 or (r.start < end and (r.stop > begin or (r.point and r.start >= begin)))
+    ]
+    return replace(table, rows=tuple(rows))
+
+
+def to_bouts(
+    table: LabelTable,
+    timeline: Timeline,
+    choice: LabelChoice = LabelChoice(),
+    *,
+    tolerance_s: float = 0.0,
+    media: str = "",
+    known: Sequence[str] = (),
+) -> Bouts:
+    """Turn the chosen part of a parsed table into bouts on a timeline.
+
+    Labels up to `tolerance_s` (and always half a frame) past the end are cut. `media` is the name of
+    the recording's video, needed where an observation covers several. `known` are behaviours for a file
+    that holds no label at all. Raises InputError that names the file, the row and what to do.
+    """
+    table = choose(table, choice)
+    if table.unit == "seconds":
+        table = _at_media(table, timeline, media)
+    _check_span(table, timeline, tolerance_s)
+    spans = [(*_frames(table, r, timeline), r) for r in table.rows]
+    n_frames = len(timeline)
+    names = [
+        r.behaviour for r in sorted(table.rows, key=lambda r: r.start) if r.behaviour != NOT_ANNOTATED
+    ]
+    behaviours = _ordered(table, names) or table.declared or tuple(known)
+    if not behaviours:
+        raise InputError(f"{table.path}: holds no label and names no behaviour. Is it the right file?")
+    masks = {b: np.zeros(n_frames, dtype=bool) for b in behaviours}
+    seen = _annotated(table, timeline)
+    brief = []
+    for start, stop, row in spans:
+        if row.behaviour == NOT_ANNOTATED:
+            seen[start:stop] = False
+        elif start < stop:
+            masks[row.behaviour][start:stop] = True
+        else:
+            brief.append((start, row))
+    for at, row in brief:
+        inside = min(at, n_frames - 1)
+        if row.start < _end(table, timeline) and not any(m[inside] for m in masks.values()):
+            masks[row.behaviour][inside] = True
+    labelled = np.logical_or.reduce(list(masks.values()))
+    seen |= labelled
+    overlap = sum(m.astype(np.int64) for m in masks.values()) > 1
+    ethogram = Ethogram(behaviours, exclusive=not bool(np.any(overlap)))
+    intervals = [(a, b, name) for name, mask in masks.items() for a, b in runs(mask)]
+    return Bouts.build(ethogram, n_frames, intervals, np.array(runs(seen)).reshape(-1, 2))
+
+
+def _end(table: LabelTable, timeline: Timeline) -> float:
+    return timeline.end if table.unit == "seconds" else float(len(timeline))
+
+
+def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> None:
+    """Raise InputError where a label lies before the beginning or too far past the end."""
+    frame = 1.0 / timeline.fps if table.unit == "seconds" else 1.0
+    allowed = max(tolerance_s / (1.0 if table.unit == "seconds" else frame / timeline.fps), 0.5 * frame)
+    end = _end(table, timeline)
+    first = min(table.rows, key=lambda r: r.start, default=None)
+    if first is not None and first.start < -0.5 * frame:
+        raise InputError(
+            f"{table.path}, {first.where}: '{first.behaviour}' begins at {first.start:g} {table.unit}, "
+            "before the recording. Check the time offset of the labels."
+        )
+    late = [r for r in table.rows if r.stop > end + allowed + 1e-6]
+    if not late:
+        return
+    last = max(late, key=lambda r: r.stop)
+    excess = last.stop - end
+    frames = excess if table.unit == "frames" else excess * timeline.fps
+    seconds = frames / timeline.fps
+    enough = math.ceil(seconds * 10) / 10
+    raise InputError(
+        f"{table.path}: labels run {frames:.0f} frames ({seconds:.2f} s) past the end of the recording, which "
+        f"has {len(timeline)} frames ({timeline.end:.2f} s); the last is '{last.behaviour}', {last.where}. "
+        f"If they belong together, allow it with tolerance_s = {enough:g} in project.toml; if not, check which "
+        "labels belong to which recording."
+    )
+
+
+def _frames(table: LabelTable, row: LabelRow, timeline: Timeline) -> tuple[int, int]:
+    """Return the half-open frames of a row, cut to the recording; may be empty."""
+    n_frames = len(timeline)
+    if table.unit == "frames":
+        return max(0, min(int(row.start), n_frames)), max(0, min(int(row.stop), n_frames))
+    if row.point:
+        if row.start >= timeline.end + 0.5 / timeline.fps:
+            return n_frames, n_frames
+        at = int(np.searchsorted(timeline.times, row.start, side="right")) - 1
+        return max(at, 0), max(at, 0) + 1
+    start, stop = timeline.boundary([row.start, row.stop]).tolist()
+    return start, stop
+
+
+def _annotated(table: LabelTable, timeline: Timeline) -> np.ndarray:
+    """Return (T,) True where somebody looked."""
+    seen = np.zeros(len(timeline), dtype=bool)
+    if table.tiled:
+        return seen
+    spans = [s for o in table.observations for s in table.annotated.get(o, ((0.0, math.inf),))]
+    for begin, end in spans:
+        row = LabelRow(begin, min(end, _end(table, timeline)), "")
+        start, stop = _frames(table, row, timeline)
+        seen[start:stop] = True
+    return seen
+
+
+def align(
+    bouts: Bouts,
+    ethogram: Ethogram,
+    *,
+    rename: Mapping[str, str] | None = None,
+    ignore: Collection[str] = (),
+    source: str | Path = "labels",
+) -> Bouts:
+    """Carry bouts over to the project's behaviours, by name.
+
+    `rename` maps a file's name to the project's; bouts of a name in `ignore` are dropped, their frames
+    stay annotated. Raises InputError that names every unknown behaviour with its number of bouts, or
+    the two bouts that overlap where behaviours are exclusive.
+    """
+    new_names = rename or {}
+    intervals: list[tuple[int, int, str]] = []
+    unknown: dict[str, int] = {}
+    for start, stop, name in bouts.intervals():
+        target = new_names.get(name, name)
+        if name in ignore or target in ignore:
+            continue
+        if target not in ethogram.behaviours:
+            unknown[target] = unknown.get(target, 0) + 1
+        intervals.append((start, stop, target))
+    if unknown:
+        told = "; ".join(
+            f"'{name}' ({count} bout{'s' * (count > 1)}).{suggest(name, ethogram.behaviours)}"
+            for name, count in unknown.items()
+        )
+        raise InputError(
+            f"{source}: behaviours the project does not know: {told} Add them to [ethogram], or list them "
+            "under [labels] rename or ignore in project.toml."
+        )
+    if set(new_names) & set(bouts.ethogram.behaviours):
+        intervals = _united(intervals, bouts.n_frames)
+    try:
+        return Bouts.build(ethogram, bouts.n_frames, intervals, bouts.annotated)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _united(intervals: list[tuple[int, int, str]], n_frames: int) -> list[tuple[int, int, str]]:
+    """Join overlapping bouts of one name, which arise when two behaviours are renamed to one."""
+    masks: dict[str, np.ndarray] = {}
+    for start, stop, name in intervals:
+        masks.setdefault(name, np.zeros(n_frames, dtype=bool))[start:stop] = True
+    return [(a, b, name) for name, mask in masks.items() for a, b in runs(mask)]
