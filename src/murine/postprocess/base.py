@@ -38,3 +38,9 @@ def check_duration(name: str, value: float) -> None:
         raise InputError(f"{name} must be a number of seconds; came {value!r}")
     if not math.isfinite(value) or value < 0:
         raise InputError(f"{name} must be 0 or more seconds; came {value}")
+
+
+def check_names(name: str, value: object) -> None:
+    """Raise InputError unless `value` is a list of behaviour names."""
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        raise InputError(f"{name} must be a list of names; came {value!r}")

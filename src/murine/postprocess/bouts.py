@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from murine.postprocess.base import STEPS, Decided, Kind, check_duration
+from murine.postprocess.base import STEPS, Decided, Kind, check_duration, check_names
 from murine.types import Ethogram, Timeline, runs
 
 _TOLERANCE = 1e-6
@@ -44,6 +44,7 @@ class Closing:
 
     def __post_init__(self) -> None:
         check_duration("closing: seconds", self.seconds)
+        check_names("closing: behaviours", self.behaviours)
         object.__setattr__(self, "behaviours", tuple(self.behaviours))
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
@@ -85,6 +86,7 @@ class MinimumBout:
 
     def __post_init__(self) -> None:
         check_duration("minimum_bout: seconds", self.seconds)
+        check_names("minimum_bout: behaviours", self.behaviours)
         object.__setattr__(self, "behaviours", tuple(self.behaviours))
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
@@ -137,21 +139,29 @@ def _merge(
         if right[j] >= 0:
             left[right[j]] = left[j]
 
-    queue = [(stops[i] - starts[i], starts[i], i) for i in range(len(starts)) if doomed(i)]
-    heapq.heapify(queue)
+    queue: list[tuple[int, int, int]] = []
+
+    def consider(i: int) -> None:
+        if i >= 0 and doomed(i):
+            heapq.heappush(queue, (round(length(i) / _TOLERANCE), starts[i], i))
+
+    for i in range(len(starts)):
+        consider(i)
     while queue:
-        frames, start, i = heapq.heappop(queue)
-        if not alive[i] or (frames, start) != (stops[i] - starts[i], starts[i]) or not doomed(i):
+        ticks, start, i = heapq.heappop(queue)
+        current = (round(length(i) / _TOLERANCE), starts[i])
+        if not alive[i] or (ticks, start) != current or not doomed(i):
             continue
         before, after = left[i], right[i]
-        heir = before if after < 0 or (before >= 0 and length(before) >= length(after)) else after
+        heir = after
+        if after < 0 or (before >= 0 and length(before) >= length(after) - _TOLERANCE):
+            heir = before
         absorb(heir, i)
         for other in (left[heir], right[heir]):
             if other >= 0 and column[other] == column[heir]:
                 absorb(heir, other)
         for changed in (left[heir], heir, right[heir]):
-            if changed >= 0 and doomed(changed):
-                heapq.heappush(queue, (stops[changed] - starts[changed], starts[changed], changed))
+            consider(changed)
     result = np.zeros_like(values)
     for i, held in enumerate(alive):
         if held:

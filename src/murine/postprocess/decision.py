@@ -25,8 +25,8 @@ def decide(values: NDArray[Any], ethogram: Ethogram) -> Decided:
 class Viterbi:
     """The most probable sequence if behaviours last `mean_bout_s` seconds on average.
 
-    A behaviour is kept from one frame to the next with probability exp(-dt / mean_bout_s), dt from the
-    time stamps; all others are equally probable next. Each frame's log probability counts `emission`
+    The prior is a Markov chain in continuous time: bouts last `mean_bout_s` on average, whatever the
+    frame rate, and all other behaviours are equally probable next. Each frame's log probability counts `emission`
     times: below 1 because neighbouring frames tell nearly the same. In a multi-label ethogram each
     behaviour is decided by itself, on or off. At 0 the plain decision.
     """
@@ -37,36 +37,42 @@ class Viterbi:
 
     def __post_init__(self) -> None:
         check_duration("viterbi: mean_bout_s", self.mean_bout_s)
-        if not 0 < self.emission <= 10:
-            raise InputError(f"viterbi: emission must be above 0 and at most 10; came {self.emission}")
+        number = isinstance(self.emission, int | float)
+        if not number or not 0 < self.emission <= 10:
+            raise InputError(
+                f"viterbi: emission must be a number above 0, at most 10; came {self.emission!r}"
+            )
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
         """Return (T, C) decisions by exact dynamic programming."""
         if not self.mean_bout_s:
             return decide(values, ethogram)
-        keep = np.exp(-np.diff(timeline.times) / self.mean_bout_s)
+        elapsed = np.diff(timeline.times) / self.mean_bout_s
         if ethogram.exclusive:
             log = self._log(values)
-            path = _viterbi(log[:, None, :], keep)[:, 0]
+            path = _viterbi(log[:, None, :], elapsed)[:, 0]
             return np.asarray(path[:, None] == np.arange(len(ethogram)))
         log = np.stack([self._log(1.0 - values), self._log(values)], axis=2)
-        return np.asarray(_viterbi(log, keep) == 1)
+        return np.asarray(_viterbi(log, elapsed) == 1)
 
     def _log(self, values: NDArray[Any]) -> NDArray[np.float64]:
         return self.emission * np.log(np.clip(values.astype(np.float64), 1e-6, 1.0))
 
 
-def _viterbi(log: NDArray[np.float64], keep: FloatArray) -> NDArray[np.int64]:
-    """Return the best path (T, N) of N independent chains: `log` (T, N, S), `keep` (T - 1,).
+def _viterbi(log: NDArray[np.float64], elapsed: FloatArray) -> NDArray[np.int64]:
+    """Return the best path (T, N) of N independent chains from `log` (T, N, S).
 
-    All changes of state are equally probable, so the best predecessor of a state is itself or the best
-    state of all: O(T S) instead of O(T S^2).
+    `elapsed` (T - 1,): time between frames in mean bouts. All changes of state are equally probable, and
+    never more than staying, so the best predecessor of a state is itself or the best of all states:
+    O(T S) instead of O(T S^2).
     """
     length, chains, states = log.shape
     if states == 1:
         return np.zeros((length, chains), dtype=np.int64)
-    stay = np.log(np.clip(keep, 1e-12, 1.0))
-    change = np.log(np.maximum(-np.expm1(np.log(np.clip(keep, 1e-12, 1.0))), 1e-12) / (states - 1))
+    # P(same after dt) = 1/S + (1 - 1/S) e, P(another one) = (1 - e)/S, e = exp(-dt/mean S/(S - 1)).
+    decay = elapsed * states / (states - 1)
+    stay = np.log1p((states - 1) * np.exp(-decay)) - np.log(states)
+    change = np.log(np.maximum(-np.expm1(-decay), 1e-300)) - np.log(states)
     own = np.broadcast_to(np.arange(states), (chains, states))
     came = np.empty((length, chains, states), dtype=np.int16)
     score = log[0]

@@ -1,0 +1,290 @@
+"""Each step by hand, as a rule, and against a slow and plain version of itself."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import linalg
+
+from murine.errors import ConfigError, InputError
+from murine.postprocess import (
+    Box,
+    Closing,
+    Median,
+    MinimumBout,
+    Viterbi,
+    apply,
+    decide,
+    make_steps,
+)
+from murine.types import Bouts, Ethogram, Prediction, Timeline
+
+RATE = 10.0
+MULTI = Ethogram(("groom", "rear"), exclusive=False)
+PLAIN = Ethogram(("groom", "rear", "rest"))
+WITH_REST = Ethogram(("groom", "rear", "rest"), background="rest")
+
+
+def decided(text: str, ethogram: Ethogram = PLAIN) -> np.ndarray:
+    """Decisions from letters, 'a' for the first behaviour."""
+    return np.array([[c == chr(97 + i) for i in range(len(ethogram))] for c in text])
+
+
+def letters(values: np.ndarray) -> str:
+    assert (values.sum(axis=1) == 1).all()
+    return "".join(chr(97 + c) for c in values.argmax(axis=1))
+
+
+def mask(text: str) -> np.ndarray:
+    """One multi-label column from x and ., the second one empty."""
+    return np.array([[c == "x", False] for c in text])
+
+
+def marks(values: np.ndarray) -> str:
+    assert not values[:, 1].any()
+    return "".join("x" if v else "." for v in values[:, 0])
+
+
+def run(step, values, ethogram, timeline=None):
+    timeline = timeline or Timeline.uniform(len(values), RATE)
+    before = values.copy()
+    result = step(values, timeline, ethogram)
+    assert np.array_equal(values, before), "what came was changed"
+    return result
+
+
+def test_median_takes_out_a_flicker_and_keeps_an_edge():
+    values = np.array([0, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1], dtype=np.float32)[:, None].repeat(2, axis=1)
+    smooth = run(Median(0.2), values, MULTI)  # three frames
+    assert smooth[:, 0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert smooth.dtype == np.float32
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 8), st.integers(0, 2**32 - 1))
+def test_median_then_threshold_is_threshold_then_majority(length, half, seed):
+    values = np.random.default_rng(seed).random((length, 2)).astype(np.float32)
+    seconds = 2 * half / RATE
+    first = run(Median(seconds), values, MULTI) >= 0.5
+    second = run(Median(seconds), (values >= 0.5).astype(np.float32), MULTI) >= 0.5
+    assert np.array_equal(first, second)
+
+
+def test_median_is_the_plain_one_inside():
+    values = np.random.default_rng(0).random((300, 3)).astype(np.float32)
+    smooth = run(Median(1.0), values, PLAIN)
+    for t in (5, 40, 294):
+        assert np.array_equal(smooth[t], np.median(values[t - 5 : t + 6], axis=0))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 80), st.integers(0, 12), st.integers(0, 2**32 - 1))
+def test_box_is_the_mirrored_mean_and_rows_keep_their_sum(length, half, seed):
+    values = np.random.default_rng(seed).dirichlet(np.ones(3), length)
+    smooth = run(Box(2 * half / RATE), values, PLAIN)
+    padded = np.pad(values, ((half, half), (0, 0)), mode="symmetric")
+    for t in range(length):
+        assert smooth[t] == pytest.approx(padded[t : t + 2 * half + 1].mean(axis=0), abs=1e-12)
+    assert smooth.sum(axis=1) == pytest.approx(np.ones(length))
+
+
+def test_windows_follow_the_frame_rate():
+    one = np.zeros((241, 2))
+    one[120] = 1.0
+    for rate in (10.0, 30.0):
+        smooth = Box(4.0)(one, Timeline.uniform(241, rate), MULTI)
+        assert np.count_nonzero(smooth[:, 0] > 1e-9) == 4 * rate + 1
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds", "after"),
+    [
+        ("aaabaaa", 0.2, "aaaaaaa"),
+        ("aaabbaaa", 0.2, "aaabbaaa"),  # two frames last 0.2 s: not shorter
+        ("aabccc", 0.2, "aacccc"),  # the longer neighbour
+        ("aaabccc", 0.2, "aaaaccc"),  # of equals the earlier
+        ("baaaa", 0.2, "aaaaa"),
+        ("aaaab", 0.2, "aaaaa"),
+        ("ab", 9.0, "bb"),  # the earliest short one goes first; one bout stays
+        ("abacacccc", 0.3, "bbbbbcccc"),
+        ("abcabc", 0.0, "abcabc"),
+    ],
+)
+def test_minimum_bout_gives_short_bouts_to_a_neighbour(before, seconds, after):
+    assert letters(run(MinimumBout(seconds), decided(before), PLAIN)) == after
+
+
+def test_minimum_bout_of_chosen_behaviours():
+    step = MinimumBout(0.3, ("rear",))
+    assert letters(run(step, decided("aaabaacaaa"), PLAIN)) == "aaaaaacaaa"
+    with pytest.raises(InputError, match="unknown behaviour 'walk'"):
+        run(MinimumBout(0.3, ("walk",)), decided("ab"), PLAIN)
+
+
+def test_minimum_bout_of_overlapping_behaviours():
+    assert marks(run(MinimumBout(0.3), mask("x..xx.xxx.xx"), MULTI)) == "......xxx..."
+
+
+def slow_minimum(text: str, frames: int) -> str:
+    """The rule as its docstring says it, one bout at a time."""
+    while True:
+        bouts = [(c, len(list(g))) for c, g in itertools.groupby(text)]
+        short = [(n, i) for i, (_, n) in enumerate(bouts) if n < frames]
+        if not short or len(bouts) == 1:
+            return text
+        i = min(short)[1]
+        sides = [j for j in (i - 1, i + 1) if 0 <= j < len(bouts)]
+        heir = max(sides, key=lambda j: (bouts[j][1], -j))
+        bouts[i] = (bouts[heir][0], bouts[i][1])
+        text = "".join(c * n for c, n in bouts)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text("abc", min_size=1, max_size=40), st.integers(0, 6))
+def test_minimum_bout_is_the_slow_rule(text, frames):
+    got = letters(run(MinimumBout(frames / RATE), decided(text), PLAIN))
+    assert got == slow_minimum(text, frames)
+    assert letters(run(MinimumBout(frames / RATE), decided(got), PLAIN)) == got
+
+
+def test_closing_of_overlapping_behaviours():
+    assert marks(run(Closing(0.2), mask(".x..x...xx.x."), MULTI)) == ".xxxx...xxxx."
+
+
+def test_closing_fills_only_background():
+    assert letters(run(Closing(0.2), decided("acacbcacca"), WITH_REST)) == "aaacbcaaaa"
+    assert letters(run(Closing(0.2, ("rear",)), decided("acabcb"), WITH_REST)) == "acabbb"
+
+
+def test_closing_without_a_background_takes_the_shortest_first():
+    assert letters(run(Closing(0.2), decided("abbababbbaa"), PLAIN)) == "abbbbbbbbaa"
+    assert letters(run(Closing(0.2), decided("aaabcaaa"), PLAIN)) == "aaabcaaa"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text("x.", min_size=1, max_size=40), st.integers(0, 5))
+def test_closing_only_adds_and_twice_is_once(text, frames):
+    values = mask(text)
+    once = run(Closing(frames / RATE), values, MULTI)
+    assert (once >= values).all()
+    assert np.array_equal(run(Closing(frames / RATE), once, MULTI), once)
+    inner = marks(once).strip(".")
+    assert all(len(gap) == 0 or len(gap) > frames for gap in inner.split("x"))
+
+
+def test_durations_follow_the_time_stamps():
+    timeline = Timeline(np.array([0.0, 0.1, 0.2, 0.3, 1.3, 1.4, 1.5]))
+    values = decided("aababaa")  # by frames the two bouts of b are alike; the second lasts a second
+    timeline = Timeline(np.array([0.0, 0.5, 1.0, 1.1, 1.2, 2.2, 2.7]))
+    # b [2, 3) lasts 0.1 s, a [3, 4) 0.1 s, b [4, 5) 1.0 s
+    assert letters(run(MinimumBout(0.5), values, PLAIN, timeline)) == "aaaabaa"
+    assert letters(run(MinimumBout(0.05), values, PLAIN, timeline)) == "aababaa"
+
+
+def slow_viterbi(values: np.ndarray, timeline: Timeline, seconds: float, emission: float) -> tuple:
+    """Every sequence there is, the best of them."""
+    length, count = values.shape
+    log = emission * np.log(np.clip(values, 1e-6, 1))
+    rates = (np.ones((count, count)) / (count - 1) - np.eye(count) * count / (count - 1)) / seconds
+    prior = [np.log(linalg.expm(rates * dt)) for dt in np.diff(timeline.times)]
+    best = None
+    for path in itertools.product(range(count), repeat=length):
+        score = sum(log[t, c] for t, c in enumerate(path))
+        for t in range(1, length):
+            score += prior[t - 1][path[t - 1], path[t]]
+        if best is None or score > best[0] + 1e-12:
+            best = (score, path)
+    return best[1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.3, 2.0]))
+def test_viterbi_finds_the_best_of_all_sequences(length, seed, seconds):
+    rng = np.random.default_rng(seed)
+    timeline = Timeline(np.cumsum(rng.uniform(0.05, 0.3, length)))
+    values = rng.dirichlet(np.ones(3), length)
+    got = Viterbi(seconds, 0.5)(values, timeline, PLAIN).argmax(axis=1)
+    assert tuple(got) == slow_viterbi(values, timeline, seconds, 0.5)
+    on = rng.random((length, 2))
+    got = Viterbi(seconds, 0.5)(on, timeline, MULTI)
+    for c in range(2):
+        both = np.column_stack([1 - on[:, c], on[:, c]])
+        assert tuple(got[:, c]) == slow_viterbi(both, timeline, seconds, 0.5)
+
+
+def test_viterbi_takes_out_flicker():
+    rng = np.random.default_rng(1)
+    truth = np.repeat([0, 1, 2, 0, 1], 60)
+    values = rng.dirichlet(np.ones(3), 300)
+    values[np.arange(300), truth] += 0.5
+    values /= values.sum(axis=1, keepdims=True)
+    plain = decide(values, PLAIN).argmax(axis=1)
+    smooth = run(Viterbi(5.0), values, PLAIN).argmax(axis=1)
+    assert (plain != truth).mean() > 0.1
+    assert (smooth != truth).mean() < 0.02
+    assert np.count_nonzero(np.diff(smooth)) == 4
+
+
+def test_plain_decision_and_bouts():
+    values = np.array([[0.2, 0.5], [0.6, 0.4], [0.6, 0.1], [0.3, 0.2]])
+    timeline = Timeline.uniform(4, RATE)
+    several = apply(Prediction("r", MULTI, values, timeline))
+    assert several.intervals() == [(0, 1, "rear"), (1, 3, "groom")]
+    one = apply(Prediction("r", Ethogram(("groom", "rear")), values, timeline))
+    assert one.intervals() == [(0, 1, "rear"), (1, 4, "groom")]
+    assert one.annotated.tolist() == [[0, 4]]
+
+
+def test_a_list_of_steps_is_applied_in_order():
+    rng = np.random.default_rng(5)
+    values = rng.dirichlet(np.ones(3) * 0.3, 400)
+    prediction = Prediction("r", WITH_REST, values, Timeline.uniform(400, RATE))
+    tables = [
+        {"name": "box", "seconds": 0.6},
+        {"name": "closing", "seconds": 0.3},
+        {"name": "minimum_bout", "seconds": 0.5},
+    ]
+    bouts = apply(prediction, make_steps(tables))
+    timeline = prediction.timeline
+    by_hand = decide(Box(0.6)(prediction.probabilities, timeline, WITH_REST), WITH_REST)
+    by_hand = Closing(0.3)(by_hand, timeline, WITH_REST)
+    by_hand = MinimumBout(0.5)(by_hand, timeline, WITH_REST)
+    assert bouts.intervals() == Bouts.from_frames(WITH_REST, by_hand.astype(int)).intervals()
+    assert min(stop - start for start, stop, _ in bouts.intervals()) >= 5
+
+
+def test_all_faults_of_a_list_come_together():
+    tables = [
+        {"name": "minimum_bout", "seconds": -1},
+        {"name": "medain", "seconds": 1},
+        {"name": "box", "second": 1},
+        {"seconds": 1},
+        {"name": "median", "seconds": "long"},
+        {"name": "viterbi", "emission": 0},
+        {"name": "closing", "behaviours": "groom"},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        make_steps(tables)
+    text = str(caught.value)
+    assert len(caught.value.faults) == 7
+    for words in (
+        "minimum_bout: seconds must be 0 or more seconds; came -1",
+        "Did you mean 'median'?",
+        "(box): unknown setting 'second'. Did you mean 'seconds'?",
+        "step 4: name = None",
+        "must be a number of seconds; came 'long'",
+        "emission must be a number above 0",
+        "behaviours must be a list of names; came 'groom'",
+    ):
+        assert words in text
+
+
+def test_steps_out_of_order_are_refused():
+    with pytest.raises(ConfigError, match="steps come in the order"):
+        make_steps([{"name": "closing", "seconds": 1}, {"name": "median", "seconds": 1}])
+    with pytest.raises(ConfigError, match="only one decision"):
+        make_steps([{"name": "viterbi"}, {"name": "viterbi"}])
