@@ -89,10 +89,14 @@ class FrameScores:
         return self.behaviours[self.ethogram.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-like form."""
+        """Return a JSON-like form; `per_class` holds one table per behaviour, by name, in order."""
         form = asdict(self)
         form["ethogram"] = self.ethogram.to_dict()
-        form["behaviours"] = [asdict(b) for b in self.behaviours]
+        del form["behaviours"]
+        form["per_class"] = {
+            b.behaviour: {k: v for k, v in asdict(b).items() if k != "behaviour"}
+            for b in self.behaviours
+        }
         form["confusion"] = None if self.confusion is None else [list(row) for row in self.confusion]
         form["absent"] = list(self.absent)
         return form
