@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
+
 from murine.errors import InputError, suggest
 from murine.files import require_file
-from murine.formats import (
-    boris as boris,
-    caltech as caltech,
-    deeplabcut as deeplabcut,
-)
+from murine.formats import boris as boris
+from murine.formats import caltech as caltech
+from murine.formats import clips as clips
+from murine.formats import deeplabcut as deeplabcut
+from murine.formats import table as table
 from murine.formats.base import (
     FORMATS,
     NOT_ANNOTATED,
@@ -26,7 +28,7 @@ from murine.formats.base import (
     PoseFormat,
     PoseSummary,
 )
-from murine.formats.labels import align, choose, summarise, to_bouts
+from murine.formats.labels import align, summarise, to_bouts
 from murine.formats.text import read_head
 from murine.types import Bouts, LabelChoice, Pose, Timeline
 
@@ -65,11 +67,37 @@ def detect(path: Path, kind: str | None = None) -> Format:
         raise InputError(f"{path}: could be any of {names}. Report this file to the authors of murine.")
     if not found:
         known = ", ".join(f"{f.name} ({f.summary})" for f in FORMATS.values() if kind in (None, f.kind))
-        raise InputError(f"{path}: the format was not recognised. Known: {known}.")
+        raise InputError(f"{path}: the format was not recognised.{_hint(path, head)} Known: {known}.")
     if kind is not None and found[0].kind != kind:
         what = "holds labels" if found[0].kind == "labels" else "holds pose"
         raise InputError(f"{path}: {what} ({found[0].name}) where {kind} was expected.")
     return found[0]
+
+
+def _hint(path: Path, head: bytes) -> str:
+    """Return what a file of no known format seems to be."""
+    if head.startswith(b"PK"):
+        return " It is a zip or Excel file: save the sheet as csv."
+    if head.startswith(b"\x89HDF"):
+        whole = h5py.is_hdf5(path) and _opens(path)
+        return (
+            " It is an HDF5 file of another program."
+            if whole
+            else " The HDF5 file is cut short or damaged."
+        )
+    if head[4:8] == b"ftyp" or head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"\0\0\x01\xba")):
+        return " It is a video."
+    if head.startswith(b"\x1f\x8b"):
+        return " The gzip file is damaged."
+    return ""
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r"):
+            return True
+    except OSError:
+        return False
 
 
 def _pose_format(path: Path) -> PoseFormat:

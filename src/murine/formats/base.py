@@ -86,6 +86,11 @@ class Media:
         """The file's name without folders, whichever system wrote them."""
         return self.path.replace("\\", "/").rsplit("/", 1)[-1]
 
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return self.name.rsplit(".", 1)[0]
+
 
 @dataclass(frozen=True)
 class Fault:

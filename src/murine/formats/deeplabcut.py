@@ -39,9 +39,9 @@ _WORDS = {
 }  # fmt: skip
 _COORDINATES = {"x": 0, "y": 1, "likelihood": 2}
 _SIDES = frozenset(
-    "left right l r front back fore hind top bottom upper lower middle mid inner outer near far "
-    "base tip start end centre center".split()
-)
+    ["left", "right", "l", "r", "front", "back", "fore", "hind", "top", "bottom", "upper", "lower", "middle",
+     "mid", "inner", "outer", "near", "far", "base", "tip", "start", "end", "centre", "center"]
+)  # fmt: skip
 _FIXED_POINTS = "single"  # how DeepLabCut calls the "individual" that holds the arena's own points
 _NULLS = ["", "nan", "NaN", "NA", "None", "inf", "-inf"]
 

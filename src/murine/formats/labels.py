@@ -127,7 +127,10 @@ def _at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
     if len(files) == 1 or not files:
         chosen = files[0] if files else Media("")
     else:
-        named = [m for m in files if m.name == wanted]
+        # A video is often re-encoded after labelling: the stem alone may agree.
+        named = [m for m in files if m.name == wanted] or [
+            m for m in files if m.stem == Media(media).stem
+        ]
         lengths = [m.length for m in files if m.start is not None]
         total = sum(x for x in lengths if x is not None)
         joined = None not in lengths and abs(total - timeline.end) <= max(0.5, 0.002 * total)
@@ -175,7 +178,8 @@ def to_bouts(
     names = [
         r.behaviour for r in sorted(table.rows, key=lambda r: r.start) if r.behaviour != NOT_ANNOTATED
     ]
-    behaviours = _ordered(table, names) or table.declared or tuple(known)
+    named = tuple(b for b in table.declared if b != NOT_ANNOTATED)
+    behaviours = _ordered(table, names) or named or tuple(known)
     if not behaviours:
         raise InputError(f"{table.path}: holds no label and names no behaviour. Is it the right file?")
     masks = {b: np.zeros(n_frames, dtype=bool) for b in behaviours}

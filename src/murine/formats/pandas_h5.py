@@ -9,6 +9,7 @@ dictionaries, texts and numbers, so a file cannot run code.
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def _listing(content: bytes) -> Any:
         del stack[at:]
         return items
 
-    for opcode, argument, _ in pickletools.genops(content):
+    operations: Iterator[tuple[Any, Any, Any]] = pickletools.genops(content)
+    for opcode, argument, _ in operations:
         name = opcode.name
         if name in _VALUES:
             stack.append(argument)

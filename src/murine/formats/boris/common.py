@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from murine.errors import InputError
-from murine.formats.base import Fault, LabelRow, Media
-from murine.formats.text import cells, delimiter
+from murine.formats.base import NOT_ANNOTATED, Fault, LabelRow, LabelTarget, Media
+from murine.formats.text import cells, decimals, delimiter
+from murine.types import Bouts, runs
 
 NO_SUBJECT = "No focal subject"
 LOSSY = (
@@ -17,7 +20,8 @@ LOSSY = (
     "they overlap; frames nobody annotated are written as the behaviour 'not annotated'"
 )
 # First the names of today's exports, then those of older ones.
-MEDIA = ("Media file path", "Media file name", "Media file", "Source")
+MEDIA = ("Media file path", "Media file name", "Media file")
+_NO_MEDIA = ("na", "not found")
 FPS = ("FPS", "FPS (frame/s)")
 
 
@@ -172,22 +176,47 @@ def body(sheet: Sheet, path: Path) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-def media_of(names: Mapping[str, Iterable[str]]) -> dict[str, tuple[Media, ...]]:
-    """Return the media of each observation; when a queue's later files begin is not known here."""
-    found = {}
-    for observation, files in names.items():
-        distinct = list(dict.fromkeys(f for f in files if f and f != "NA"))
-        start = 0.0 if len(distinct) == 1 else None
-        found[observation] = tuple(Media(f, start) for f in distinct)
+def media_in(sheet: Sheet, row: Sequence[str]) -> list[Media]:
+    """Return the videos a row names.
+
+    Today's exports list all with their lengths, `player #1:a.mp4;b.mp4|player #2:c.mp4` and
+    `60.000;60.000|120.000`; older ones name the file an event lies in, and not when it begins.
+    """
+    source = sheet.cell(row, "Source")
+    if "player #" not in source.lower():
+        name = sheet.cell(row, *MEDIA)
+        return [Media(name, None)] if name and name.lower() not in _NO_MEDIA else []
+    players = source.split("|")
+    lengths = [part.split(";") for part in sheet.cell(row, "Media duration (s)").split("|")]
+    found: list[Media] = []
+    for place, player in enumerate(players):
+        begin: float | None = 0.0 if place == 0 else None  # offsets of further players are not exported
+        for position, name in enumerate(player.split(":", 1)[-1].split(";")):
+            known = place < len(lengths) and position < len(lengths[place])
+            length = number(lengths[place][position]) if known else None
+            found.append(Media(name.strip(), begin, length))
+            begin = None if begin is None or length is None else begin + length
     return found
 
 
-def media_files(text: str) -> list[str]:
-    """Return the files named in a media or source cell (`player #1:a.mp4;player #2:b.mp4`)."""
-    files = []
-    for part in text.split(";"):
-        name = part.strip()
-        if name.lower().startswith("player #") and ":" in name:
-            name = name.split(":", 1)[1].strip()
-        files.append(name)
-    return files
+def settled(media: Iterable[Media]) -> tuple[Media, ...]:
+    """Return each video once; the only one of an observation begins with it."""
+    distinct = list({m.path: m for m in media}.values())
+    return (replace(distinct[0], start=0.0),) if len(distinct) == 1 else tuple(distinct)
+
+
+def spans(bouts: Bouts) -> list[tuple[int, int, str]]:
+    """Return bouts and, under the reserved name, the stretches that nobody annotated, by start."""
+    seen = np.zeros(bouts.n_frames, dtype=bool)
+    for start, stop in bouts.annotated:
+        seen[start:stop] = True
+    for start, stop in zip(bouts.start, bouts.stop, strict=True):
+        seen[start:stop] = True
+    return sorted([*bouts.intervals(), *((a, b, NOT_ANNOTATED) for a, b in runs(~seen))])
+
+
+def times(target: LabelTarget) -> list[str]:
+    """Return the time of every frame boundary as text, with the decimals it takes to tell them apart."""
+    edges = target.timeline.seconds(np.arange(len(target.timeline) + 1))
+    places = decimals(float(np.diff(edges).min()))
+    return [f"{t:.{places}f}" for t in edges]

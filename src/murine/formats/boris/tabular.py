@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from murine.errors import InputError
 from murine.formats.base import (
     FORMATS,
-    NOT_ANNOTATED,
     LabelFormat,
     LabelTable,
     LabelTarget,
+    Media,
 )
 from murine.formats.boris.common import (
     FPS,
     LOSSY,
-    MEDIA,
     Event,
     Sheet,
     body,
     find_sheet,
-    media_files,
-    media_of,
+    media_in,
     number,
     pair,
     seconds,
+    settled,
+    spans,
     subject_name,
+    times,
 )
-from murine.formats.text import decimals, head_text, join, read_text, write_bytes
-from murine.types import Bouts, runs
+from murine.formats.text import head_text, join, read_text, write_bytes
+from murine.types import Bouts
 
 _NEEDED = (("Behavior",), ("Time",), ("Status", "Behavior type"))
 _KINDS = ("START", "STOP", "POINT")
@@ -50,9 +49,9 @@ def parse(path: Path) -> LabelTable:
             "tabular export, or it was cut short."
         )
     told = _preamble(sheet)
-    observations: dict[str, list[str]] = {}
+    observations: dict[str, list[Media]] = {}
     if sheet.column("Observation id") is None:
-        observations[told["observation"]] = [m for m in told["media"].split("\n") if m]
+        observations[told["observation"]] = [Media(m, None) for m in told["media"].split("\n") if m]
     events, rates = [], set()
     for where, row in body(sheet, path):
         observation = sheet.cell(row, "Observation id") or told["observation"]
@@ -69,13 +68,13 @@ def parse(path: Path) -> LabelTable:
                 subject_name(sheet.cell(row, "Subject")), sheet.modifiers(row), observation, where,
             )
         )  # fmt: skip
-        observations.setdefault(observation, []).extend(media_files(sheet.cell(row, *MEDIA)))
+        observations.setdefault(observation, []).extend(media_in(sheet, row))
         rates.add(number(sheet.cell(row, *FPS)))
     rows, faults = pair(events)
     rates.discard(None)
     return LabelTable(
         "boris-tabular", path, "seconds", tuple(rows),
-        observations=tuple(observations) or ("",), media=media_of(observations),
+        observations=tuple(observations) or ("",), media={o: settled(m) for o, m in observations.items()},
         fps=rates.pop() if len(rates) == 1 else None, faults=tuple(faults),
     )  # fmt: skip
 
@@ -91,23 +90,6 @@ def _preamble(sheet: Sheet) -> dict[str, str]:
         elif name.startswith("player #"):
             told["media"] += "\n" + value
     return told
-
-
-def spans(bouts: Bouts) -> list[tuple[int, int, str]]:
-    """Return bouts and, under the reserved name, the stretches that nobody annotated, by start."""
-    seen = np.zeros(bouts.n_frames, dtype=bool)
-    for start, stop in bouts.annotated:
-        seen[start:stop] = True
-    for start, stop in zip(bouts.start, bouts.stop, strict=True):
-        seen[start:stop] = True
-    return sorted([*bouts.intervals(), *((a, b, NOT_ANNOTATED) for a, b in runs(~seen))])
-
-
-def times(target: LabelTarget) -> list[str]:
-    """Return the time of every frame boundary as text, with the decimals it takes to tell them apart."""
-    edges = target.timeline.seconds(np.arange(len(target.timeline) + 1))
-    places = decimals(float(np.diff(edges).min()))
-    return [f"{t:.{places}f}" for t in edges]
 
 
 def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
