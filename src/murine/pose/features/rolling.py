@@ -1,0 +1,90 @@
+"""Running means and standard deviations of the features that tell most, over several windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.pose.features.motion import body_velocity, turning_rate
+from murine.pose.features.scene import FAMILIES, Family, Kind, Part, Rows, Scene, length
+from murine.pose.features.social import centre_distance, nearest_distance
+from murine.types import IntArray
+
+WINDOWS_S = (0.5, 1.0, 2.0, 4.0)
+"""Lengths of the windows, each a family of its own: 15, 30, 60 and 120 frames at 30 per second."""
+
+
+def rolling(scene: Scene, window_s: float) -> list[Part]:
+    """Running mean and standard deviation over a window centred on the frame, leaving out what is unknown.
+
+    Of each animal: its speed (px/s, over 1/6 s), turning (rad/s), box diagonal (px), share of missed points.
+    Of two animals: distance of their centres and least distance (px), size of their relative velocity (px/s).
+    At both ends of the recording the window is what there is of it.
+    """
+    vx, vy = body_velocity(scene)
+    wide, high = (np.fmax.reduce(v, axis=1) - np.fmin.reduce(v, axis=1) for v in (scene.x, scene.y))
+    missed = 1 - scene.found.mean(axis=1, dtype=np.float32)
+    names = ["speed", "size", "missing"]
+    rows = [length(vx, vy), length(wide, high), missed]
+    if scene.whole.axis is not None:
+        names, rows = [*names, "turning"], [*rows, turning_rate(scene)]
+    parts = [_part("animal", np.stack(rows, axis=1), names, scene, window_s)]
+    if scene.pairs:
+        both = [
+            [
+                centre_distance(scene, a, b),
+                nearest_distance(scene, a, b),
+                length(vx[a] - vx[b], vy[a] - vy[b]),
+            ]
+            for a, b in scene.pairs
+        ]
+        names = ["centres", "nearest", "relative"]
+        parts.append(_part("pair", np.array(both, dtype=np.float32), names, scene, window_s))
+    return parts
+
+
+def _part(kind: Kind, values: Rows, names: list[str], scene: Scene, window_s: float) -> Part:
+    mean, deviation = running(values, scene.half(window_s))
+    labels = tuple(f"{name}.{what}" for what in ("mean", "sd") for name in names)
+    joint = np.concatenate([mean, deviation], axis=1)
+    return Part(kind, joint, labels)
+
+
+def running(values: Rows, half: int) -> tuple[Rows, Rows]:
+    """Return mean and standard deviation over the 2 half + 1 values around each of (..., T), without NaN.
+
+    Sums are differences of running sums in float64; NaN where no value of the window is known.
+    """
+    count = values.shape[-1]
+    frame = np.arange(count)
+    start, stop = np.maximum(frame - half, 0), np.minimum(frame + half + 1, count)
+    known = ~np.isnan(values)
+    clean = np.where(known, values, np.float32(0)).astype(np.float64)
+    # Away from 0 a variance from sums of squares would lose its digits.
+    middle = clean.sum(axis=-1, keepdims=True) / np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    clean = np.where(known, clean - middle, 0)
+    number, total, squares = (_window_sum(v, start, stop) for v in (known, clean, clean * clean))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(number > 0, total / number, np.nan)
+        variance = np.where(number > 0, squares / number - mean * mean, np.nan)
+    return (mean + middle).astype(np.float32), np.sqrt(np.maximum(variance, 0)).astype(np.float32)
+
+
+def _window_sum(values: NDArray[Any], start: IntArray, stop: IntArray) -> NDArray[np.float64]:
+    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    return np.asarray(sums[..., stop] - sums[..., start], dtype=np.float64)
+
+
+def _family(window_s: float) -> Family:
+    def compute(scene: Scene) -> list[Part]:
+        return rolling(scene, window_s)
+
+    compute.__doc__ = f"Running mean and sd over {window_s:g} s of speed, turning, size, distances."
+    return Family(f"rolling_{window_s:g}s", compute, window_s / 2 + 0.2)
+
+
+for _window_s in WINDOWS_S:
+    FAMILIES.add(f"rolling_{_window_s:g}s", _family(_window_s))
