@@ -1,0 +1,259 @@
+"""Windows of prepared recordings as samples for a network.
+
+An item is a slice of memory-mapped arrays, uint8 where it was uint8: scaling to floats is the network's
+first step, on its own device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from murine.config import WindowSettings
+from murine.data.augment import PHASE, augment_clip, check_augment
+from murine.data.prepared import PICTURES, TABLES, Prepared
+from murine.data.sampling import balanced_shares, clip_labels, epoch_order
+from murine.data.windows import Predicts, Windows, plan, samples_per
+from murine.errors import InputError
+from murine.pose.scaler import Scaler
+from murine.types import UNLABELLED, IntArray
+
+Item = dict[str, Tensor]
+
+
+class WindowDataset(Dataset[Item]):
+    """Windows over recordings, each with its streams and its labels.
+
+    `predicts`: "all" labels every sample of a window; "centre" and "last" (clip models) give one label by
+    the rule `window.label`. With `train`, windows without a label are left out, the stride is
+    `train_stride_s`, and `augment`, `samples_per_epoch` and `balance` (every behaviour drawn equally
+    often) apply; without, every window of `predict_stride_s` is there, in order. `scaler` brings the
+    pose features to the scale the model was trained with.
+
+    An item: `rgb`, `flow` (channels, T, H, W) uint8; `pose`, `embedding` (T, F) float32; `mask` (T,) bool,
+    False for padding; `target` int64 (T_out,) of exclusive behaviours, float32 (T_out, C) of others, -1
+    where unknown; `recording` (which of `prepared`) and `start` (sample), int64. Where a recording is
+    shorter than the window, pictures repeat the last one and tables are 0.
+
+    Same seed, epoch and index: same item. Raises InputError when nothing is labelled, when recordings
+    do not go together, or for an augmentation that does not fit the streams.
+    """
+
+    def __init__(
+        self,
+        prepared: Sequence[Prepared],
+        window: WindowSettings,
+        predicts: Predicts = "all",
+        *,
+        train: bool,
+        augment: Sequence[str] = (),
+        seed: int = 0,
+        samples_per_epoch: int = 0,
+        balance: bool = False,
+        scaler: Scaler | None = None,
+    ) -> None:
+        _check_alike(prepared)
+        self.prepared = tuple(prepared)
+        self.window = window
+        self.predicts = predicts
+        self.train = train
+        self.ethogram = prepared[0].ethogram
+        self.scaler = scaler
+        self._seed = seed
+        self._epoch = 0
+        self._samples = samples_per_epoch
+        self._augment = tuple(augment) if train else ()
+        check_augment(self._augment, prepared[0].streams)
+        self.strides = tuple(_stride(p, window, train) for p in prepared)
+        self.plans: tuple[Windows, ...] = tuple(
+            plan(len(p), window.frames, stride, predicts)
+            for p, stride in zip(prepared, self.strides, strict=True)
+        )
+        self._recording = np.repeat(np.arange(len(prepared)), [len(w) for w in self.plans])
+        self._window = np.concatenate([np.arange(len(w)) for w in self.plans])
+        self._shares = None
+        if train:
+            shown = [self._shown(r) for r in range(len(prepared))]
+            labels = np.concatenate(shown)
+            kept = (labels != UNLABELLED).any(axis=1)
+            if not kept.any():
+                raise InputError(
+                    f"no window of {len(prepared)} training recordings carries a label. Label more, or "
+                    "choose another label rule (window.label) or shorter windows (window.frames)"
+                )
+            self._recording, self._window = self._recording[kept], self._window[kept]
+            if balance:
+                self._shares = balanced_shares(labels[kept])
+
+    def __len__(self) -> int:
+        return len(self._recording)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[i] for i in range(len(self)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next items belong to; call it before making the loader of that epoch."""
+        self._epoch = epoch
+
+    def order(self) -> list[int]:
+        """Return this epoch's indices in the order to visit them; evaluation goes from first to last."""
+        if not self.train:
+            return list(range(len(self)))
+        rng = np.random.default_rng([self._seed, self._epoch])
+        return [int(i) for i in epoch_order(len(self), rng, self._samples, self._shares)]
+
+    def label_counts(self) -> IntArray:
+        """Return (C,): how many labels of all windows show each behaviour, overlaps counted each time."""
+        counts = np.zeros(len(self.ethogram), dtype=np.int64)
+        for r, prepared in enumerate(self.prepared):
+            at = self._window[self._recording == r]
+            start, stop = self.plans[r].start[at], self.plans[r].stop[at]
+            if self.predicts == "all":
+                total = np.cumsum(prepared.resolved == 1, axis=0, dtype=np.int64)
+                total = np.concatenate([np.zeros((1, total.shape[1]), np.int64), total])
+                counts += (total[np.minimum(stop, len(prepared))] - total[start]).sum(axis=0)
+            else:
+                counts += (self._labels(prepared, start, stop) == 1).sum(axis=0)
+        return counts
+
+    def __getitem__(self, index: int) -> Item:
+        """Return an item; index len x k + i is window i for the k-th time again, with new randomness."""
+        if index < 0 or (index >= len(self) and not self.train):
+            raise IndexError(index)
+        at = index % len(self)
+        r = int(self._recording[at])
+        prepared, plan_ = self.prepared[r], self.plans[r]
+        start = int(plan_.start[self._window[at]])
+        size = int(plan_.stop[0] - plan_.start[0])
+        rng = np.random.default_rng([self._seed, self._epoch, index]) if self._augment else None
+        if rng is not None and PHASE in self._augment:
+            start = self._phase(r, start, size, rng)
+        stop = min(start + size, len(prepared))
+        # A copy of the slice: maps are read-only, and an item must outlive them.
+        slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
+        if rng is not None:
+            clip = {name: slices[name] for name in PICTURES if name in slices}
+            slices.update(augment_clip(clip, self._augment, rng) if clip else {})
+        item: Item = {}
+        for name, values in slices.items():
+            if name == "pose" and self.scaler is not None:
+                values = self.scaler.apply(values)
+            padded = _padded(values, size, repeat=name in PICTURES)
+            tensor = torch.from_numpy(np.ascontiguousarray(padded))
+            item[name] = tensor.permute(3, 0, 1, 2) if name in PICTURES else tensor
+        item["mask"] = torch.arange(size) < stop - start
+        item["target"] = self._target(prepared, start, size)
+        item["recording"] = torch.tensor(r)
+        item["start"] = torch.tensor(start)
+        return item
+
+    def _phase(self, recording: int, start: int, size: int, rng: np.random.Generator) -> int:
+        """Move a window by less than a stride; where nothing is labelled it stays."""
+        prepared = self.prepared[recording]
+        last = max(len(prepared) - size, 0)
+        moved = min(start + int(rng.integers(self.strides[recording])), last)
+        labels = self._target(prepared, moved, size)
+        return moved if bool((labels != UNLABELLED).any()) else start
+
+    def _shown(self, recording: int) -> NDArray[np.int8]:
+        """Return (N, C) what each window of a recording shows: its label, or all that its samples show."""
+        prepared, windows = self.prepared[recording], self.plans[recording]
+        if self.predicts != "all":
+            return self._labels(prepared, windows.start, windows.stop)
+        rows = np.full((len(windows), len(self.ethogram)), UNLABELLED, dtype=np.int8)
+        for i, (start, stop) in enumerate(zip(windows.start, windows.target_stop, strict=True)):
+            rows[i] = prepared.resolved[start:stop].max(axis=0)
+        return rows
+
+    def _labels(self, prepared: Prepared, start: IntArray, stop: IntArray) -> NDArray[np.int8]:
+        exclusive = self.ethogram.exclusive
+        return clip_labels(prepared.resolved, start, stop, self.window.label, exclusive=exclusive)
+
+    def _target(self, prepared: Prepared, start: int, size: int) -> Tensor:
+        stop = min(start + size, len(prepared))
+        if self.predicts == "all":
+            values = prepared.classes if self.ethogram.exclusive else prepared.resolved
+            rows = np.full((size, *values.shape[1:]), UNLABELLED, dtype=values.dtype)
+            rows[: stop - start] = values[start:stop]
+        else:
+            # The label needs the samples of the window only, counted from its start.
+            near = clip_labels(
+                prepared.resolved[start:stop], np.zeros(1, np.int64), np.full(1, size), self.window.label,
+                exclusive=self.ethogram.exclusive,
+            )  # fmt: skip
+            shown = (near == 1).any(axis=1)
+            rows = np.where(shown, near.argmax(axis=1), UNLABELLED) if self.ethogram.exclusive else near
+        return torch.from_numpy(rows.astype(np.int64 if self.ethogram.exclusive else np.float32))
+
+
+def collate(items: Sequence[Mapping[str, Tensor]]) -> Item:
+    """Stack items to a batch; windows of different lengths (whole recordings) are padded to the longest.
+
+    Pictures repeat their last one, tables are 0 with mask False, targets -1.
+    """
+    length = max(len(item["mask"]) for item in items)
+    batch: Item = {}
+    for name in items[0]:
+        values = [item[name] for item in items]
+        if name in PICTURES:
+            values = [_longer(v, length, axis=1) for v in values]
+        elif name in (*TABLES, "mask"):
+            values = [_longer(v, length, axis=0, fill=0) for v in values]
+        elif name == "target":
+            longest = max(len(v) for v in values)
+            values = [_longer(v, longest, axis=0, fill=UNLABELLED) for v in values]
+        batch[name] = torch.stack(values).contiguous()
+    return batch
+
+
+def _longer(values: Tensor, length: int, *, axis: int, fill: int | None = None) -> Tensor:
+    """Return values with `fill`, or their last along `axis`, added up to `length`."""
+    missing = length - values.shape[axis]
+    if missing == 0:
+        return values
+    last = values.narrow(axis, values.shape[axis] - 1, 1)
+    if fill is not None:
+        last = torch.full_like(last, fill)
+    shape = [missing if i == axis else -1 for i in range(values.dim())]
+    return torch.cat([values, last.expand(shape)], dim=axis)
+
+
+def _padded(values: NDArray[np.generic], size: int, *, repeat: bool) -> NDArray[np.generic]:
+    missing = size - len(values)
+    if missing == 0:
+        return values
+    tail = np.repeat(values[-1:], missing, axis=0)
+    return np.concatenate([values, tail if repeat else np.zeros_like(tail)])
+
+
+def _stride(prepared: Prepared, window: WindowSettings, train: bool) -> int:
+    seconds = window.train_stride_s if train else window.predict_stride_s
+    if seconds == 0:
+        return window.frames or len(prepared)
+    return samples_per(seconds, prepared.timeline, prepared.sampling)
+
+
+def _check_alike(prepared: Sequence[Prepared]) -> None:
+    """Raise InputError unless all recordings have the same behaviours, streams and sizes."""
+    if not prepared:
+        raise InputError("there is no recording to make windows of")
+    first = prepared[0]
+    for other in prepared[1:]:
+        if other.ethogram != first.ethogram:
+            raise InputError(
+                f"recordings '{first.recording_id}' and '{other.recording_id}' have other behaviours: "
+                f"{', '.join(first.ethogram.behaviours)}; {', '.join(other.ethogram.behaviours)}"
+            )
+        mine = {name: values.shape[1:] for name, values in first.streams.items()}
+        theirs = {name: values.shape[1:] for name, values in other.streams.items()}
+        if mine != theirs:
+            raise InputError(
+                f"recordings '{first.recording_id}' and '{other.recording_id}' cannot be learned together: "
+                f"their streams are {mine} and {theirs}. Every recording needs the same animals and "
+                "keypoints, and the same input settings"
+            )

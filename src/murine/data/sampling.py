@@ -1,0 +1,157 @@
+"""Which windows are visited how often, what they are labelled, and how much a behaviour weighs.
+
+N windows, S samples, C behaviours. Labels: 1 behaviour, 0 not this one, -1 unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from murine.data.prepared import Prepared
+from murine.errors import InputError
+from murine.types import UNLABELLED, FloatArray, IntArray
+
+Absent = Literal["error", "zero"]
+
+
+def clip_labels(
+    labels: NDArray[np.int8], start: IntArray, stop: IntArray, rule: str, *, exclusive: bool
+) -> NDArray[np.int8]:
+    """Return the one label (N, C) of each window [start, stop) over (S, C) labels, stop > S allowed.
+
+    `rule`: "centre" and "last" take the label of sample start + size // 2 or stop - 1; "majority" what
+    most annotated samples show (at a tie what the centre shows, if it is among the tied); "unanimous"
+    what all annotated samples show, else -1. A row is -1 where the rule finds nothing annotated.
+    """
+    samples = len(labels)
+    centre: NDArray[np.int8] = labels[np.minimum(start + (stop - start) // 2, samples - 1)]
+    if rule == "centre":
+        return centre
+    if rule == "last":
+        return np.asarray(labels[np.minimum(stop, samples) - 1])
+    if rule not in ("majority", "unanimous"):
+        raise InputError(f"unknown label rule '{rule}'; known: centre, last, majority, unanimous")
+    end = np.minimum(stop, samples)
+    shown = _between(labels == 1, start, end)
+    known = _between(labels != UNLABELLED, start, end)
+    result = np.full(shown.shape, UNLABELLED, dtype=np.int8)
+    if rule == "unanimous":
+        result[known > 0] = 0
+        result[(known > 0) & (shown == known)] = 1
+        mixed = (shown > 0) & (shown < known)
+        result[mixed.any(axis=1) if exclusive else mixed] = UNLABELLED
+        return result
+    result[known > 0] = 0
+    if exclusive:
+        # Half a vote for the centre decides between equals and nothing else.
+        winner = (2 * shown + (centre == 1)).argmax(axis=1)
+        voted = shown.any(axis=1)
+        result[voted, winner[voted]] = 1
+        return result
+    result[(known > 0) & (2 * shown + (centre == 1) > known)] = 1
+    return result
+
+
+def _between(flags: NDArray[np.bool_], start: IntArray, stop: IntArray) -> NDArray[np.int64]:
+    """Return how many flags (S, C) are set in each interval, (N, C)."""
+    total = np.zeros((len(flags) + 1, flags.shape[1]), dtype=np.int64)
+    np.cumsum(flags, axis=0, out=total[1:])
+    return np.asarray(total[stop] - total[start])
+
+
+def class_counts(prepared: Sequence[Prepared]) -> IntArray:
+    """Return (C,): the samples of all recordings that show each behaviour."""
+    return np.asarray(sum((p.resolved == 1).sum(axis=0) for p in prepared), dtype=np.int64)
+
+
+def known_counts(prepared: Sequence[Prepared]) -> IntArray:
+    """Return (C,): the samples of all recordings of which it is known whether they show a behaviour."""
+    return np.asarray(sum((p.resolved != UNLABELLED).sum(axis=0) for p in prepared), dtype=np.int64)
+
+
+def class_weights(
+    counts: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error"
+) -> NDArray[np.float32]:
+    """Return (C,) n / (classes x n_c) of exclusive behaviours, from (C,) counts.
+
+    So weighted, every class counts the same and the mean weight of a sample is 1. A class without a
+    sample raises InputError naming it, or weighs 0 and does not count as a class (`absent` = "zero").
+    """
+    values = np.asarray(counts, dtype=np.float64)
+    missing = _missing(values, behaviours, "no training label shows", absent)
+    weights = values.sum() / (max(1, (~missing).sum()) * np.where(missing, 1, values))
+    return np.where(missing, 0, weights).astype(np.float32)
+
+
+def binary_weights(
+    counts: ArrayLike, known: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error"
+) -> NDArray[np.float32]:
+    """Return (C, 2), what a sample without and with a behaviour weighs: n / (2 n_without), n / (2 n_with).
+
+    For behaviours that may overlap (de Juan 2022). `counts`: (C,) samples with it; `known`: (C,) samples
+    of which it is known. A behaviour never shown, or always, raises InputError naming it, or gets weight
+    1 for what is there and 0 for what is not (`absent` = "zero").
+    """
+    positive = np.asarray(counts, dtype=np.float64)
+    n = np.asarray(known, dtype=np.float64)
+    never = _missing(positive, behaviours, "no training label shows", absent)
+    always = _missing(n - positive, behaviours, "every training label shows", absent)
+    both = np.stack([n - positive, positive], axis=1)
+    weights = n[:, None] / (2 * np.where(both > 0, both, 1))
+    weights[never | always] = 1
+    return np.where(both > 0, weights, 0).astype(np.float32)
+
+
+def _missing(
+    values: FloatArray, behaviours: Sequence[str], what: str, absent: Absent
+) -> NDArray[np.bool_]:
+    if values.shape != (len(behaviours),):
+        raise ValueError(f"{len(behaviours)} behaviours need as many counts; came {values.shape}")
+    missing = values <= 0
+    if absent == "error" and missing.any():
+        names = ", ".join(b for b, gone in zip(behaviours, missing, strict=True) if gone)
+        raise InputError(
+            f"{what}: {names}. Label such bouts, take the behaviour out of the project, or train with "
+            "training.class_weights = false"
+        )
+    return np.asarray(missing)
+
+
+def balanced_shares(labels: NDArray[np.int8]) -> FloatArray:
+    """Return (N,) probabilities of drawing each window so that every behaviour is drawn equally often.
+
+    `labels`: (N, C). A window with several behaviours counts for its rarest; one without any counts as
+    a class of its own.
+    """
+    shown = labels == 1
+    counts = np.append(shown.sum(axis=0), (~shown.any(axis=1)).sum())
+    table = np.concatenate([shown, ~shown.any(axis=1, keepdims=True)], axis=1)
+    weight = np.where(table, 1 / np.maximum(counts, 1), 0).max(axis=1)
+    return np.asarray(weight / weight.sum(), dtype=np.float64)
+
+
+def epoch_order(
+    windows: int, rng: np.random.Generator, samples: int = 0, shares: FloatArray | None = None
+) -> IntArray:
+    """Return the order of one epoch over `windows` windows; index windows x k + i is window i again.
+
+    Every window once in random order, or `samples` of them: without repetition before all have come,
+    or drawn by `shares` (N,), where any may come again.
+    """
+    number = samples or windows
+    if shares is None:
+        rounds = [rng.permutation(windows) for _ in range(-(-number // windows))]
+        chosen = np.concatenate(rounds)[:number]
+    else:
+        chosen = rng.choice(windows, number, p=shares)
+    # The repetition's number goes into the index, from which a window's random numbers are derived.
+    order = np.argsort(chosen, kind="stable")
+    ranked = chosen[order]
+    first = np.searchsorted(ranked, ranked)
+    repeat = np.empty(number, dtype=np.int64)
+    repeat[order] = np.arange(number) - first
+    return np.asarray(chosen + windows * repeat)
