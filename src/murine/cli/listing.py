@@ -60,7 +60,6 @@ def formats(as_json: Json = False) -> None:
             "name": f.name,
             "kind": f.kind,
             "suffixes": list(f.suffixes),
-            "reads": f.read is not None,
             "writes": f.write is not None,
             "summary": f.summary,
             "lossy": f.lossy,
@@ -68,11 +67,18 @@ def formats(as_json: Json = False) -> None:
         for f in FORMATS.values()
     ]
     rows = [
-        (f["name"], f["kind"], f["reads"], f["writes"], f["summary"], f["lossy"] or "-") for f in found
+        (
+            f["name"],
+            f["kind"],
+            " ".join(f["suffixes"]),
+            "read, write" if f["writes"] else "read",
+            f["summary"],
+        )
+        for f in found
     ]
-    result(
-        found, as_json, table(rows, ("format", "kind", "reads", "writes", "what it is", "what it loses"))
-    )
+    text = table(rows, ("format", "kind", "files", "murine can", "what it is"))
+    lost = [f"{f['name']}: {f['lossy']}" for f in found if f["lossy"]]
+    result(found, as_json, f"{text}\n\nNot carried over:\n" + "\n".join(f"  {line}" for line in lost))
 
 
 @guarded

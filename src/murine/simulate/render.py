@@ -60,7 +60,7 @@ class Renderer:
         self.tint = np.ones(3) if camera.night else warm
         self.drift = float(rng.uniform(0, 2 * np.pi))
         fur = np.array([62.0, 52.0, 44.0]) + animal.coat * np.array([165.0, 160.0, 150.0])
-        self.fur = np.full(3, fur.mean() * 0.95 + 12) if camera.night else fur
+        self.fur = np.full(3, 34.0 + 165.0 * animal.coat) if camera.night else fur
         self.skin = np.full(3, 150.0) if camera.night else np.array([208.0, 160.0, 150.0])
         large = tuple(int(s * SUPERSAMPLE) for s in camera.size)
         self.large = Camera(camera.view, (large[0], large[1]), camera.night)
@@ -138,7 +138,7 @@ class Renderer:
         eyes = [near[1]] if self.camera.view == "side" else near
         for name in eyes:
             eye = at["head"] + 0.45 * ahead + 0.4 * (at[f"{name}_ear"] - at["head"])
-            self._ball(picture, eye, 0.028 * size, np.array([15.0, 12.0, 12.0]))
+            self._ball(picture, eye, 0.028 * size, np.full(3, 12.0))
         self._ball(picture, at["nose"], 0.035 * size, self.skin * 0.8)
 
     def _limbs(
