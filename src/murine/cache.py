@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -196,15 +197,20 @@ def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 
+# NumPy parses a file's header with `ast`, which in Python 3.11 before 3.11.9 fails in two threads at once.
+_LOADING = threading.Lock()
+
+
 def _open(path: Path) -> NDArray[Any]:
     # A file without values cannot be mapped.
     array: NDArray[Any]
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError:
-        array = np.load(path, allow_pickle=False)
-        if array.size:
-            raise
+    with _LOADING:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError:
+            array = np.load(path, allow_pickle=False)
+            if array.size:
+                raise
     array.setflags(write=False)
     return array
 
