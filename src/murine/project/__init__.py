@@ -1,0 +1,29 @@
+"""A project: recordings, their files and groups, and the behaviours they share; made, read, checked."""
+
+from murine.project.checking import check, check_project
+from murine.project.load import load_bouts, load_pose, timeline
+from murine.project.report import CheckReport, ClassRow, Fault, PoseRow, RecordingRow, render_check
+from murine.project.setup import init
+from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
+from murine.project.values import CLIP_COLUMN, Project
+
+__all__ = [
+    "CLIP_COLUMN",
+    "PROJECT_FILE",
+    "TABLE_FILE",
+    "CheckReport",
+    "ClassRow",
+    "Fault",
+    "PoseRow",
+    "Project",
+    "RecordingRow",
+    "check",
+    "check_project",
+    "init",
+    "load_bouts",
+    "load_pose",
+    "load_project",
+    "render_check",
+    "save_project",
+    "timeline",
+]

@@ -1,0 +1,96 @@
+"""The files a project is made of, and what their names tell."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from murine.errors import InputError, ProjectError
+from murine.project.pairing import natural
+from murine.project.values import CLIP_COLUMN, RESERVED
+from murine.types import Recording
+
+
+def find_files(patterns: Sequence[str], what: str, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files of patterns, names and folders; raises InputError for one that finds nothing."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        if path.is_dir():
+            files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+            files = [p for p in files if p.name.lower().endswith(tuple(suffixes))]
+        elif path.is_file():
+            files = [path]
+        else:
+            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob refuses "/...")
+            files = [Path(p) for p in matches if Path(p).is_file()]
+        if not files:
+            raise InputError(
+                f"{what}: no file is found by '{pattern}' (from {Path.cwd()}). Check the folder; put "
+                "quotes around a pattern with * in it."
+            )
+        found.update(dict.fromkeys(p.absolute() for p in files))
+    return sorted(found, key=lambda p: natural(str(p)))
+
+
+def unique_ids(names: Sequence[str], paths: Sequence[Path], source: Path) -> list[str]:
+    """Return names that can be ids, each once: with folders in front where files share a name.
+
+    Raises ProjectError naming the files that cannot be told apart.
+    """
+    ids = [re.sub(r'[/\\:*?"<>|\n]', "_", name).strip() for name in names]
+    for depth in range(2, max((len(path.parts) for path in paths), default=0) + 2):
+        counts = Counter(id.casefold() for id in ids)
+        if len(counts) == len(ids):
+            return ids
+        clash = [
+            counts[id.casefold()] > 1 and len(path.parts) > depth
+            for id, path in zip(ids, paths, strict=True)
+        ]
+        ids = [
+            f"{path.parts[-depth]}__{id}" if wrong else id
+            for id, path, wrong in zip(ids, paths, clash, strict=True)
+        ]
+    raise ProjectError(
+        source,
+        [
+            f"{path}: another file gives the same id; rename one, or use a pattern that leaves one out"
+            for id, path in zip(ids, paths, strict=True)
+            if counts[id.casefold()] > 1
+        ],
+    )
+
+
+def with_columns(
+    recordings: Iterable[Recording], id_pattern: str | None, unmatched: str
+) -> tuple[Recording, ...]:
+    """Fill columns from the named groups of a pattern searched in the ids; raises InputError."""
+    rows = tuple(recordings)
+    if id_pattern is None:
+        return rows
+    try:
+        pattern = re.compile(id_pattern)
+    except re.error as error:
+        raise InputError(f"id pattern '{id_pattern}' is not a regular expression: {error}") from None
+    if not pattern.groupindex:
+        raise InputError(
+            f"id pattern '{id_pattern}' names no column; a part such as (?P<cage>\\d) fills column 'cage'"
+        )
+    taken = sorted({*RESERVED, CLIP_COLUMN, "recording"} & set(pattern.groupindex))
+    if taken:
+        raise InputError(f"id pattern: '{', '.join(taken)}' cannot be filled; use another name")
+    matches = [pattern.search(r.id) for r in rows]
+    if not any(matches):
+        raise InputError(
+            f"id pattern '{id_pattern}' fits none of the {len(rows)} ids, such as '{rows[0].id}'"
+        )
+    filled = []
+    for recording, match in zip(rows, matches, strict=True):
+        values = match.groupdict() if match else {}
+        columns = {name: values.get(name) or unmatched for name in pattern.groupindex}
+        filled.append(replace(recording, groups={**recording.groups, **columns}))
+    return tuple(filled)

@@ -1,0 +1,257 @@
+"""One recording looked at from end to end: every frame decoded, pose and labels laid on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from murine import formats, video
+from murine.errors import InputError
+from murine.formats.base import LabelFormat, Media
+from murine.project.load import align_bouts, fit_pose, read_bouts, timeline
+from murine.project.pairing import contained, stem, tokens
+from murine.project.report import RecordingRow, Severity
+from murine.project.values import CLIP_COLUMN, Project
+from murine.types import BoolArray, Bouts, IntArray, Recording, Timeline
+
+_ANY_LENGTH_S = 1e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault of one recording; `path` is the file, as it stands in `text`."""
+
+    severity: Severity
+    text: str
+    path: Path | None = None
+
+
+@dataclass
+class Inspection:
+    """What one recording holds. Per behaviour (C,): frames, seconds, bouts; per animal and keypoint
+    (A, K) and per animal (A,): frames without a position.
+    """
+
+    recording: Recording
+    row: RecordingRow
+    findings: list[Finding] = field(default_factory=list)
+    frames: IntArray | None = None
+    seconds: np.ndarray | None = None
+    bouts: IntArray | None = None
+    annotated: int = 0
+    animals: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
+    missing: IntArray | None = None
+    absent: IntArray | None = None
+
+    def add(self, severity: Severity, text: str, path: Path | None = None) -> None:
+        """Note a fault."""
+        self.findings.append(Finding(severity, text, path))
+
+    def failed(self, error: Exception, path: Path | None) -> None:
+        """Note what kept a file from being read."""
+        if isinstance(error, OSError):
+            self.add("error", f"{path}: cannot be read ({error.strerror or error})", path)
+        else:
+            self.add("error", str(error), path)
+
+
+def inspect(project: Project, recording: Recording) -> Inspection:
+    """Read everything a recording has; nothing found stops what can still be read."""
+    result = Inspection(recording, RecordingRow(recording.id))
+    times = _times(recording, result)
+    if recording.pose is not None:
+        _pose(project, recording, times, result)
+    if project.unit == "recording":
+        _clip(project, recording, times, result)
+    elif recording.labels is not None:
+        _labels(project, recording, times, result)
+    return result
+
+
+def _times(recording: Recording, result: Inspection) -> Timeline | None:
+    try:
+        if recording.video is None:
+            times = timeline(recording)
+        else:
+            with video.open_video(recording.video) as opened:
+                times = opened.timeline
+                result.row = replace(result.row, width=opened.width, height=opened.height)
+                for note in opened.notes:
+                    result.add("note", f"{recording.video}: {note}", recording.video)
+    except (InputError, OSError) as error:
+        # A pose that cannot be read is told once, where it is looked at.
+        if recording.video is not None or recording.fps is None:
+            result.failed(error, recording.video)
+        return None
+    if times.variable:
+        steps = 1000 * np.diff(times.times)
+        result.add(
+            "note",
+            f"variable frame rate: frames are {steps.min():.1f} to {steps.max():.1f} ms apart; the times of "
+            "the frames are used as they are",
+        )
+    result.row = replace(
+        result.row,
+        frames=len(times),
+        seconds=times.end - float(times.times[0]),
+        fps=times.fps,
+        variable=times.variable,
+    )
+    return times
+
+
+def _pose(project: Project, recording: Recording, times: Timeline | None, result: Inspection) -> None:
+    path = recording.pose
+    assert path is not None
+    try:
+        pose = formats.read_pose(path)
+    except (InputError, OSError) as error:
+        result.failed(error, path)
+        return
+    missing = pose.missing
+    gone: BoolArray = np.asarray(missing.all(axis=2))
+    result.animals, result.keypoints = pose.animals, pose.keypoints
+    result.missing, result.absent = missing.sum(axis=0), gone.sum(axis=0)
+    result.row = replace(
+        result.row,
+        pose_frames=len(pose),
+        missing=float(missing.mean()),
+        absent=float(gone.any(axis=1).mean()),
+    )
+    if missing.all():
+        result.add("error", f"{path}: no keypoint has a position in any frame", path)
+    else:
+        for a, animal in enumerate(pose.animals):
+            if gone[:, a].all():
+                result.add("error", f"{path}: animal '{animal}' is absent in every frame", path)
+                continue
+            never = [k for i, k in enumerate(pose.keypoints) if missing[:, a, i].all()]
+            if never:
+                names = ", ".join(never)
+                result.add("warning", f"{path}: never seen on '{animal}': {names}", path)
+    if times is None or recording.video is None:
+        return
+    try:
+        fit_pose(project, recording, pose, times)
+    except InputError as error:
+        result.failed(error, path)
+        return
+    if difference := len(pose) - len(times):
+        done = "are cut" if difference > 0 else "count as missing"
+        more = "more" if difference > 0 else "fewer"
+        text = f"pose has {abs(difference)} frames {more} than the video; they {done} (tolerance_s)"
+        result.add("note", text)
+
+
+def _clip(project: Project, recording: Recording, times: Timeline | None, result: Inspection) -> None:
+    name = recording.groups.get(CLIP_COLUMN, "")
+    if times is not None and name:
+        span = (0, len(times), name)
+        _count(result, Bouts.build(project.ethogram, len(times), [span]), times)
+
+
+def _labels(project: Project, recording: Recording, times: Timeline | None, result: Inspection) -> None:
+    path = recording.labels
+    assert path is not None
+    try:
+        summary = formats.describe_labels(path, recording.choice)
+    except (InputError, OSError) as error:
+        result.failed(error, path)
+        return
+    _media(recording, times, summary, result)
+    if times is None:
+        return
+    bouts = None
+    try:
+        bouts = read_bouts(project, recording, times)
+        excess = summary.last - (len(times) if summary.unit == "frames" else times.end)
+        frames = round(excess if summary.unit == "frames" else excess * times.fps)
+        if frames > 0:
+            result.add("note", f"labels run {frames} frames past the end; they are cut (tolerance_s)")
+    except InputError as error:
+        result.failed(error, path)
+        # Counted all the same where only their end is at fault, so that one fault does not hide others.
+        try:
+            bouts = read_bouts(project, recording, times, tolerance_s=_ANY_LENGTH_S)
+        except InputError:
+            return
+    try:
+        aligned = align_bouts(project, recording, bouts)
+    except InputError as error:
+        result.failed(error, path)
+        return
+    none = int(((aligned.frames() == 0).all(axis=1)).sum())
+    if none and project.ethogram.exclusive and project.ethogram.background is None:
+        first = int((aligned.frames() == 0).all(axis=1).argmax())
+        result.add(
+            "error",
+            f"{path}: {none} frames (the first is {first}) are labelled as none of the behaviours. Name a "
+            'behaviour for them in project.toml: add "background" to behaviours, and background = '
+            '"background"',
+            path,
+        )
+    _count(result, aligned, times)
+
+
+def _media(
+    recording: Recording, times: Timeline | None, summary: formats.LabelSummary, result: Inspection
+) -> None:
+    """Compare what a label file says of its video with the recording: name, length, rate."""
+    path = recording.labels
+    assert path is not None
+    own = stem(recording.video or recording.pose or Path(recording.id))
+    named = [stem(Path(Media(m).name)) for m in summary.media]
+    if named and not any(
+        n.casefold() == own.casefold() or contained(tokens(n), tokens(own)) for n in named
+    ):
+        files = ", ".join(Media(m).name for m in summary.media[:3])
+        text = f"{path}: was made on '{files}', and this recording is '{own}'. Do they belong together?"
+        result.add("warning", text, path)
+    if times is None:
+        return
+    length = _media_length(path, recording)
+    if length is not None and abs(length - times.end) > max(0.5, 0.005 * length):
+        result.add(
+            "warning" if abs(length - times.end) <= 0.02 * length else "error",
+            f"{path}: was made on a video of {length:.2f} s, and this recording has {times.end:.2f} s. These "
+            "may be the labels of another video; check the column 'labels' of recordings.csv",
+            path,
+        )
+    if summary.fps is not None and abs(summary.fps / times.fps - 1) > 0.01:
+        result.add(
+            "warning",
+            f"{path}: says {summary.fps:g} frames/s, and the recording has {times.fps:.6g}. Labels in frames "
+            "would drift; check that they belong together",
+            path,
+        )
+
+
+def _media_length(path: Path, recording: Recording) -> float | None:
+    """Return the length in seconds of the video an observation was made on, if the file tells it."""
+    form = formats.detect(path, "labels")
+    assert isinstance(form, LabelFormat)
+    media = form.parse(path).media
+    chosen = recording.choice.observation
+    files = media.get(chosen, ()) if chosen else [m for group in media.values() for m in group]
+    return files[0].length if len(files) == 1 else None
+
+
+def _count(result: Inspection, bouts: Bouts, times: Timeline) -> None:
+    """Count frames, seconds and bouts of each behaviour; frames with none go to the background."""
+    table = bouts.frames()
+    positive = table == 1
+    background = bouts.ethogram.background_index
+    if background is not None:
+        positive[:, background] |= (table == 0).all(axis=1)
+    durations = np.append(np.diff(times.times), 1.0 / times.fps)
+    starts = positive[:1].sum(axis=0) + (positive[1:] & ~positive[:-1]).sum(axis=0)
+    result.frames = positive.sum(axis=0)
+    result.seconds = durations @ positive
+    result.bouts = starts
+    result.annotated = int((table != -1).any(axis=1).sum())
+    result.row = replace(
+        result.row, bouts=len(bouts), annotated=result.annotated / max(1, bouts.n_frames)
+    )

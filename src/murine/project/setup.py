@@ -1,0 +1,293 @@
+"""A new project from folders of files: paired by name, behaviours read from the labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from murine import formats
+from murine.errors import InputError, ProjectError, suggest
+from murine.formats.clips import Clip, find_clips
+from murine.progress import SILENT, Progress
+from murine.project.gather import find_files, unique_ids, with_columns
+from murine.project.load import timeline
+from murine.project.pairing import Named, natural, pair, plain_stem, stem
+from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
+from murine.project.values import CLIP_COLUMN, RESERVED, Project
+from murine.types import Ethogram, LabelChoice, Recording, Timeline
+from murine.video import VIDEO_SUFFIXES
+
+BACKGROUND = "background"
+_FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot")
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """A label file, or one observation in it, and what it holds."""
+
+    path: Path
+    choice: LabelChoice
+    summary: formats.LabelSummary
+    named: Named
+
+
+def init(
+    folder: Path,
+    *,
+    videos: Sequence[str] = (),
+    poses: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    clips: Path | None = None,
+    stream: str | None = None,
+    subject: str | None = None,
+    exclude: Sequence[str] = (),
+    background: str | None = None,
+    fps: float | None = None,
+    id_pattern: str | None = None,
+    unmatched: str = "unknown",
+    tolerance_s: float = 0.0,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Project:
+    """Write project.toml and recordings.csv and return the project.
+
+    `videos`, `poses`, `labels`: patterns such as "videos/*.mp4" (`**` goes into folders), file names or
+    folders; files are paired by name. Or `clips`: a folder of clips, each with one label. `stream` and
+    `subject` choose a part of each label file. `exclude`: behaviours left out. `background`: the name
+    for annotated frames without a behaviour, added only where there are such. `fps`: the rate of pose
+    without video. `id_pattern`: a regular expression whose named groups, searched in the id, fill
+    columns to split by (`unmatched` where it finds nothing). `tolerance_s`: by how much labels and pose
+    may end before or after the recording. `force` replaces a project that is there.
+
+    Raises InputError or ProjectError (every fault found), StorageError; then nothing is written.
+    """
+    folder = Path(folder)
+    there = [name for name in (PROJECT_FILE, TABLE_FILE) if (folder / name).exists()]
+    if there and not force:
+        raise InputError(
+            f"{folder}: there is a project already ({', '.join(there)}). Choose another folder, or "
+            "replace it with --force (columns filled in by hand are lost)."
+        )
+    if clips is not None:
+        if videos or poses or labels:
+            raise InputError("give either a folder of clips, or videos, poses and labels; not both")
+        project = _from_clips(folder, Path(clips), exclude, background)
+    else:
+        found = {
+            "videos": find_files(videos, "videos", tuple(VIDEO_SUFFIXES)),
+            "poses": find_files(poses, "poses", _FILE_SUFFIXES),
+            "labels": find_files(labels, "labels", _FILE_SUFFIXES),
+        }
+        choice = LabelChoice(stream=stream, subject=subject)
+        project = _from_files(folder, found, choice, exclude, background, fps, progress)
+    recordings = with_columns(project.recordings, id_pattern, unmatched)
+    fresh = not folder.exists()
+    try:
+        save_project(replace(project, recordings=recordings, tolerance_s=float(tolerance_s)))
+    except BaseException:
+        if fresh:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return load_project(folder)
+
+
+def _from_clips(folder: Path, clips: Path, exclude: Sequence[str], background: str | None) -> Project:
+    found = find_clips(clips)
+    names = list(dict.fromkeys(clip.behaviour for clip in found))
+    kept = _without(names, exclude)
+    if not kept:
+        raise InputError(f"{clips}: every behaviour is excluded; nothing is left to learn")
+    if background is not None and background not in kept:
+        raise InputError(f"no behaviour '{background}' to be the background.{suggest(background, kept)}")
+    wanted = [clip for clip in found if clip.behaviour in kept]
+    ids = unique_ids(
+        [_clip_id(clip.path, clips) for clip in wanted], [clip.path for clip in wanted], folder
+    )
+    recordings = [
+        Recording(id, video=clip.path.absolute(), groups={CLIP_COLUMN: clip.behaviour, **_groups(clip)})
+        for id, clip in zip(ids, wanted, strict=True)
+    ]
+    ethogram = Ethogram(tuple(kept), exclusive=True, background=background)
+    # Excluded clips are not in the table, so there is nothing to ignore later.
+    return Project(folder, _name(folder), ethogram, tuple(recordings), unit="recording")
+
+
+def _clip_id(path: Path, root: Path) -> str:
+    # Class folders may hold clips of one name, so the folder is part of the id.
+    return "__".join([*path.relative_to(root).parent.parts, stem(path)])
+
+
+def _groups(clip: Clip) -> dict[str, str]:
+    # What MIT names call "video" is the film a clip was cut from; our column "video" is the clip's file.
+    return {("source" if name in RESERVED else name): value for name, value in clip.groups.items()}
+
+
+def _without(names: Sequence[str], exclude: Sequence[str]) -> list[str]:
+    for name in exclude:
+        if name not in names:
+            raise InputError(f"cannot leave out '{name}': no such behaviour.{suggest(name, names)}")
+    return [name for name in names if name not in exclude]
+
+
+def _from_files(
+    folder: Path,
+    found: Mapping[str, list[Path]],
+    choice: LabelChoice,
+    exclude: Sequence[str],
+    background: str | None,
+    fps: float | None,
+    progress: Progress,
+) -> Project:
+    kind = "videos" if found["videos"] else "poses"
+    if not found[kind]:
+        raise InputError("a project needs videos, poses or a folder of clips; none came")
+    if not found["labels"]:
+        raise InputError(
+            "a project needs labels for some of its recordings; none came. To predict with a trained model "
+            "no project is needed: murine predict MODEL VIDEOS"
+        )
+    what = {"videos": "video", "poses": "pose file"}[kind]
+    faults: list[str] = []
+    anchors = [Named.of(path) for path in found[kind]]
+    ids = unique_ids(
+        [stem(p) if kind == "videos" else plain_stem(p) for p in found[kind]], found[kind], folder
+    )
+    others = found["poses"] if kind == "videos" else []
+    pose_of, unpaired = pair(anchors, [Named.of(p) for p in others], "pose file", what)
+    faults += unpaired.values()
+    items = _describe(found["labels"], choice, faults, progress)
+    labels_of, unpaired = pair(anchors, [item.named for item in items], "label file", what)
+    taken = {items[o].path for o in labels_of}
+    # A file of many observations may hold some of other videos; a file that fits nothing is a mistake.
+    faults += [text for o, text in unpaired.items() if items[o].path not in taken]
+    if faults:
+        raise ProjectError(folder, faults)
+    pose_at = {a: others[o] for o, a in pose_of.items()}
+    labels_at = {a: items[o] for o, a in labels_of.items()}
+    if kind == "poses" and fps is None:
+        said = sorted({item.summary.fps for item in items if item.summary.fps is not None})
+        hint = f" The label files say {', '.join(f'{f:g}' for f in said)}." if said else ""
+        raise InputError(f"pose without video has no frame rate: give it with --fps.{hint}")
+    recordings = []
+    for a, (id, path) in enumerate(zip(ids, found[kind], strict=True)):
+        item = labels_at.get(a)
+        recordings.append(
+            Recording(
+                id,
+                video=path if kind == "videos" else None,
+                pose=pose_at.get(a) if kind == "videos" else path,
+                labels=item.path if item else None,
+                fps=fps if kind == "poses" else None,
+                choice=item.choice if item else LabelChoice(),
+            )
+        )
+    labelled = [(r, labels_at[a].summary) for a, r in enumerate(recordings) if a in labels_at]
+    ethogram = _ethogram(folder, labelled, exclude, background, progress)
+    order = sorted(recordings, key=lambda r: natural(r.id))
+    return Project(folder, _name(folder), ethogram, tuple(order), ignore=tuple(exclude))
+
+
+def _describe(
+    paths: Sequence[Path], choice: LabelChoice, faults: list[str], progress: Progress
+) -> list[_Labels]:
+    """Look into label files; one with several observations counts as several."""
+    items: list[_Labels] = []
+    wrong: dict[str, list[Path]] = {}
+    with progress.task("label files", len(paths), "files") as task:
+        for path in paths:
+            try:
+                summary = formats.describe_labels(path, choice)
+                if len(summary.observations) < 2:
+                    named = Named.of(path, media=summary.media)
+                    items.append(_Labels(path, choice, summary, named))
+                for name in summary.observations if len(summary.observations) > 1 else ():
+                    chosen = replace(choice, observation=name)
+                    part = formats.describe_labels(path, chosen)
+                    named = Named.of(path, observation=name, media=part.media)
+                    items.append(_Labels(path, chosen, part, named))
+            except InputError as error:
+                wrong.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
+            task.advance()
+    faults += [_grouped(text, files) for text, files in wrong.items()]
+    return items
+
+
+def _grouped(text: str, files: Sequence[Path]) -> str:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{files[0]}{more}: {text}"
+
+
+def _ethogram(
+    folder: Path,
+    labelled: Sequence[tuple[Recording, formats.LabelSummary]],
+    exclude: Sequence[str],
+    background: str | None,
+    progress: Progress,
+) -> Ethogram:
+    """Return the behaviours of all label files; exclusive if none ever overlaps another."""
+    names = list(dict.fromkeys(b for _, summary in labelled for b in summary.behaviours))
+    kept = _without(names, exclude)
+    if not kept:
+        raise InputError("the label files hold no behaviour that is not excluded; nothing to learn")
+    overlap = empty = False
+    wrong: dict[str, list[Path]] = {}
+    with progress.task("labels", len(labelled), "recordings") as task:
+        for recording, summary in labelled:
+            assert recording.labels is not None
+            try:
+                clash, gap = _overlap_and_gap(recording, summary, kept, exclude)
+                overlap, empty = overlap or clash, empty or gap
+            except InputError as error:
+                text = str(error).removeprefix(f"{recording.labels}: ")
+                wrong.setdefault(text, []).append(recording.labels)
+            task.advance()
+    if wrong:
+        raise ProjectError(folder, [_grouped(text, files) for text, files in wrong.items()])
+    if overlap:
+        if background is not None:
+            raise InputError(
+                "behaviours overlap in the label files, so several may hold in one frame and none can be "
+                f"the background; take --background {background} out"
+            )
+        return Ethogram(tuple(kept), exclusive=False)
+    if background is None and empty:
+        background = BACKGROUND
+    if background is not None and background not in kept:
+        kept.append(background)
+    return Ethogram(tuple(kept), exclusive=True, background=background)
+
+
+def _overlap_and_gap(
+    recording: Recording, summary: formats.LabelSummary, kept: Sequence[str], exclude: Collection[str]
+) -> tuple[bool, bool]:
+    """Return whether behaviours overlap, and whether an annotated frame before the last label has none.
+
+    Reads the labels on a made-up timeline that ends with them: decoding videos is for `check`.
+    """
+    rate = summary.fps or recording.fps or 30.0
+    last = summary.last if summary.unit == "frames" else summary.last * rate
+    media = "" if recording.video is None else recording.video.name
+    made_up = Timeline.uniform(math.ceil(last) + 2, rate)
+    try:
+        bouts = formats.read_labels(recording.labels or Path(), made_up, recording.choice, media=media)
+    except InputError:
+        if recording.video is None or len(summary.media) < 2:
+            raise
+        # An observation of several videos needs the true length to tell which of them this is.
+        bouts = formats.read_labels(
+            recording.labels or Path(), timeline(recording), recording.choice, media=media
+        )
+    loose = Ethogram(tuple(kept), exclusive=False)
+    table = formats.align(bouts, loose, ignore=exclude).frames()[: max(1, math.floor(last))]
+    count = (table == 1).sum(axis=1)
+    return bool((count > 1).any()), bool(np.any((count == 0) & (table == 0).all(axis=1)))
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name or "project"

@@ -1,0 +1,100 @@
+"""What a project is: recordings that share one ethogram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from murine.errors import InputError, ProjectError, suggest
+from murine.types import Ethogram, Recording
+
+Unit = Literal["frame", "recording"]
+
+CLIP_COLUMN = "behaviour"
+"""The column of recordings.csv that holds the label of a whole clip, where the unit is a recording."""
+
+RESERVED = ("id", "video", "pose", "labels", "fps", "stream", "observation", "subject")
+"""The columns of recordings.csv that murine reads; any other is a group to split by."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Recordings and the behaviours they are labelled with.
+
+    `unit`: "frame" where labels are bouts inside a recording, "recording" where one label covers all of
+    it (a folder of clips). `tolerance_s`: by how much labels or pose may be longer or shorter than the
+    recording, in seconds. `rename` maps behaviours of the label files to those of the ethogram, `ignore`
+    names those that are left out. Raises ProjectError with all faults.
+    """
+
+    root: Path
+    name: str
+    ethogram: Ethogram
+    recordings: tuple[Recording, ...]
+    tolerance_s: float = 0.0
+    rename: Mapping[str, str] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
+    unit: Unit = "frame"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "recordings", tuple(self.recordings))
+        object.__setattr__(self, "ignore", tuple(self.ignore))
+        object.__setattr__(self, "rename", dict(self.rename))
+        faults = [] if self.recordings else ["it has no recording"]
+        # Ids become file names, and Windows and macOS do not tell "A" from "a".
+        seen: dict[str, str] = {}
+        for recording in self.recordings:
+            other = seen.setdefault(recording.id.casefold(), recording.id)
+            if other is not recording.id:
+                faults.append(f"two recordings are called '{recording.id}'; ids must differ")
+        for name, target in self.rename.items():
+            if target not in self.ethogram.behaviours and target not in self.ignore:
+                known = suggest(target, self.ethogram.behaviours)
+                faults.append(f"rename: '{name}' becomes '{target}', which is no behaviour.{known}")
+        both = sorted(set(self.ignore) & set(self.ethogram.behaviours))
+        if both:
+            faults.append(f"ignore: {', '.join(both)} cannot be ignored and in the ethogram")
+        if self.unit == "recording":
+            faults += self._clip_faults()
+        if faults:
+            raise ProjectError(self.root, faults)
+
+    def _clip_faults(self) -> list[str]:
+        unknown: dict[str, int] = {}
+        for recording in self.recordings:
+            name = recording.groups.get(CLIP_COLUMN, "")
+            if name and name not in self.ethogram.behaviours:
+                unknown[name] = unknown.get(name, 0) + 1
+        return [
+            f"column '{CLIP_COLUMN}' of recordings.csv: '{name}' ({count}x) is no behaviour."
+            f"{suggest(name, self.ethogram.behaviours)}"
+            for name, count in unknown.items()
+        ]
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def recording(self, id: str) -> Recording:
+        """Return the recording called `id`; raises InputError with suggestions."""
+        for recording in self.recordings:
+            if recording.id == id:
+                return recording
+        raise InputError(f"no recording '{id}'.{suggest(id, [r.id for r in self.recordings])}")
+
+    def labelled(self) -> tuple[Recording, ...]:
+        """Return the recordings that have labels."""
+        return tuple(r for r in self.recordings if self.is_labelled(r))
+
+    def is_labelled(self, recording: Recording) -> bool:
+        """Return whether a recording has labels: a file, or for a clip the column `behaviour`."""
+        if self.unit == "recording":
+            return bool(recording.groups.get(CLIP_COLUMN))
+        return recording.labels is not None
+
+    def group_columns(self) -> tuple[str, ...]:
+        """Return the columns one may split by, in order of appearance, without a clip's own label."""
+        columns = dict.fromkeys(c for r in self.recordings for c in r.groups if c != CLIP_COLUMN)
+        return tuple(columns)
