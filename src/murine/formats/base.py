@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from murine.registry import Registry
-from murine.types import Bouts, Pose, Timeline
+from murine.types import BoolArray, Bouts, Pose, Timeline, runs
 
 Unit = Literal["frames", "seconds"]
 
@@ -94,11 +96,12 @@ class Media:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with one observation; raised only when that observation is the chosen one."""
+    """Something wrong with one observation or stream; raised only when that one is chosen."""
 
     text: str
     observation: str = ""
     subject: str = ""
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class LabelTable:
 
     `annotated` maps an observation to the stretches somebody looked at; an observation that is not in
     it was looked at from beginning to end, unless `tiled`: then only stretches with a label count.
-    `declared` are behaviours and `subjects` are animals the file names, used or not.
+    `declared` are behaviours, `subjects` animals and `streams` streams the file names, used or not.
     """
 
     format: str
@@ -117,6 +120,7 @@ class LabelTable:
     observations: tuple[str, ...] = ("",)
     declared: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
     media: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
     fps: float | None = None
     annotated: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
@@ -132,6 +136,31 @@ class LabelTarget:
     subject: str = ""
     recording: str = ""
     media: str = ""
+
+    def clock(self) -> list[str]:
+        """Return the seconds of every frame boundary (T + 1), with the decimals that tell them apart.
+
+        Milliseconds at least, as BORIS writes them; finer where frames follow each other faster.
+        """
+        edges = self.timeline.seconds(np.arange(len(self.timeline) + 1))
+        step, places = float(np.diff(edges).min()), 3
+        while 10.0**-places > step / 4 and places < 9:
+            places += 1
+        return [f"{edge:.{places}f}" for edge in edges]
+
+
+def unseen(bouts: Bouts) -> BoolArray:
+    """Return (T,) True in frames nobody annotated."""
+    mask = np.ones(bouts.n_frames, dtype=bool)
+    for start, stop in [*bouts.annotated.tolist(), *zip(bouts.start, bouts.stop, strict=True)]:
+        mask[start:stop] = False
+    return mask
+
+
+def marked(bouts: Bouts) -> list[tuple[int, int, str]]:
+    """Return bouts and, under the reserved name, the stretches nobody annotated, by start."""
+    gaps = [(start, stop, NOT_ANNOTATED) for start, stop in runs(unseen(bouts))]
+    return sorted([*bouts.intervals(), *gaps])
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import string
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from murine.formats.base import (
     LabelRow,
     LabelTable,
     LabelTarget,
+    unseen,
 )
 from murine.formats.text import head_text, read_text, write_bytes
 from murine.types import Bouts, runs
@@ -29,7 +31,6 @@ from murine.types import Bouts, runs
 _TITLE = "Caltech Behavior Annotator - Annotation File"
 _STREAM = re.compile(r"^\s*(S\d+):?\s+start\s+end\s+type\s*$", re.IGNORECASE)
 _ROW = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\S.*?)\s*$")
-_CONFIG = re.compile(r"^(\S.*?)\s+(\S+)$")
 OTHER = "other"
 
 
@@ -40,17 +41,20 @@ def parse(path: Path) -> LabelTable:
         raise InputError(f"{path}: line 1 is not '{_TITLE}'; this is no Caltech annotation file.")
     declared: list[str] = []
     rows: list[LabelRow] = []
+    streams: list[str] = []
     stream, config = "", False
     for number, line in enumerate(lines[1:], start=2):
         header, row = _STREAM.match(line), _ROW.match(line)
         if header:
             stream, config = header[1].upper(), False
+            streams.append(stream)
         elif line.strip().lower().startswith("configuration file"):
             config = True
         elif not line.strip() or set(line.strip()) == {"-"}:
             continue
-        elif config and (entry := _CONFIG.match(line)):
-            declared.append(entry[1])
+        elif config:
+            # A name and its key, apart by a tab, or by the last space where there is no tab.
+            declared.append(re.split(r"\t|\s+(?=\S+\s*$)", line.strip(), maxsplit=1)[0].strip())
         elif stream and row:
             first, last, name = int(row[1]), int(row[2]), row[3]
             if declared and name not in declared:
@@ -72,28 +76,22 @@ def parse(path: Path) -> LabelTable:
     if not stream:
         raise InputError(f"{path}: no stream (a line 'S1: start end type'). Was the file cut short?")
     return LabelTable(
-        "caltech",
-        path,
-        "frames",
-        tuple(rows),
-        declared=tuple(declared),
-        tiled=True,
-        faults=_overlaps(rows),
-    )
+        "caltech", path, "frames", tuple(rows), declared=tuple(declared), streams=tuple(dict.fromkeys(streams)),
+        tiled=True, faults=_overlaps(rows),
+    )  # fmt: skip
 
 
 def _overlaps(rows: list[LabelRow]) -> tuple[Fault, ...]:
     """Return a fault per pair of overlapping rows: a stream holds one behaviour at a time."""
-    faults = []
-    for first, second in zip(rows, rows[1:], strict=False):
-        if first.stream == second.stream and second.start < first.stop:
-            faults.append(
-                Fault(
-                    f"{second.where}: '{second.behaviour}' begins in frame {int(second.start) + 1} before "
-                    f"'{first.behaviour}' of {first.where} ends in frame {int(first.stop)}"
-                )
-            )
-    return tuple(faults)
+    return tuple(
+        Fault(
+            f"{second.where}: '{second.behaviour}' begins in frame {int(second.start) + 1} before "
+            f"'{first.behaviour}' of {first.where} ends in frame {int(first.stop)}. Correct the file.",
+            stream=first.stream,
+        )
+        for first, second in pairwise(sorted(rows, key=lambda r: (r.stream, r.start)))
+        if first.stream == second.stream and second.start < first.stop
+    )
 
 
 def _tile(bouts: Bouts, columns: list[int]) -> list[tuple[int, int, str]]:
@@ -107,11 +105,9 @@ def _tile(bouts: Bouts, columns: list[int]) -> list[tuple[int, int, str]]:
     free = np.ones(bouts.n_frames, dtype=bool)
     for start, stop, _ in tiles:
         free[start:stop] = False
-    seen = np.zeros(bouts.n_frames, dtype=bool)
-    for start, stop in bouts.annotated:
-        seen[start:stop] = True
-    tiles += [(a, b, OTHER) for a, b in runs(free & seen)]
-    tiles += [(a, b, NOT_ANNOTATED) for a, b in runs(free & ~seen)]
+    nobody = unseen(bouts)
+    tiles += [(a, b, OTHER) for a, b in runs(free & ~nobody)]
+    tiles += [(a, b, NOT_ANNOTATED) for a, b in runs(free & nobody)]
     return sorted((int(a), int(b), name) for a, b, name in tiles)
 
 

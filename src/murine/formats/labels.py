@@ -24,7 +24,8 @@ _NO_SUBJECT = "No focal subject"
 
 def _one(path: Path, what: str, wanted: str | None, found: Sequence[str], together: bool) -> set[str]:
     """Return the chosen values among `found`; raises InputError when the choice is open or wrong."""
-    shown = [name or _NO_SUBJECT for name in found]
+    nobody = _NO_SUBJECT if what == "subject" else ""
+    shown = [name or nobody for name in found]
     if wanted == ALL and together and ALL not in found:
         return set(found)
     if wanted is None:
@@ -35,9 +36,11 @@ def _one(path: Path, what: str, wanted: str | None, found: Sequence[str], togeth
                 f"(column '{what}' of recordings.csv){both}."
             )
         return set(found)
-    if wanted not in shown and not (wanted == "" and "" in found):
+    if wanted not in shown and wanted not in found:
+        if not any(shown):
+            raise InputError(f"{path}: names no {what}; leave the {what} empty instead of '{wanted}'.")
         raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted, shown)}")
-    return {name for name in found if wanted in (name, name or _NO_SUBJECT)}
+    return {name for name in found if wanted in (name, name or nobody)}
 
 
 def choose(table: LabelTable, choice: LabelChoice) -> LabelTable:
@@ -48,14 +51,15 @@ def choose(table: LabelTable, choice: LabelChoice) -> LabelTable:
     observations = _one(table.path, "observation", choice.observation, table.observations, False)
     rows = [r for r in table.rows if r.observation in observations]
     faults = [f for f in table.faults if f.observation in observations]
-    streams = _one(table.path, "stream", choice.stream, _distinct(r.stream for r in rows), True)
+    named = _distinct([*table.streams, *(r.stream for r in rows)]) or [""]
+    streams = _one(table.path, "stream", choice.stream, named, True)
     rows = [r for r in rows if r.stream in streams]
     present = _distinct([*(r.subject for r in rows), *(f.subject for f in faults)])
-    listed = _distinct([*present, *(table.subjects if choice.subject is not None else ())])
+    listed = _distinct([*present, *(table.subjects if choice.subject is not None else ())]) or [""]
     subjects = _one(table.path, "subject", choice.subject, listed, True)
     rows = [r for r in rows if r.subject in subjects]
     for fault in faults:
-        if fault.subject in subjects:
+        if fault.subject in subjects and (not fault.stream or fault.stream in streams):
             raise InputError(f"{table.path}: {fault.text}")
     _check_lanes(table.path, rows)
     kept = tuple(o for o in table.observations if o in observations)
@@ -102,7 +106,7 @@ def summarise(table: LabelTable, choice: LabelChoice = LabelChoice()) -> LabelSu
         format=table.format,
         behaviours=_ordered(table, counts),
         subjects=tuple(_distinct([*table.subjects, *(r.subject for r in table.rows if r.subject)])),
-        streams=tuple(_distinct(r.stream for r in table.rows if r.stream)),
+        streams=tuple(_distinct([*table.streams, *(r.stream for r in table.rows if r.stream)])),
         observations=tuple(o for o in table.observations if o),
         media=tuple(_distinct(m.path for o in table.observations for m in table.media.get(o, ()))),
         fps=table.fps,
@@ -140,7 +144,7 @@ def _at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
             raise InputError(
                 f"{table.path}: the observation covers several videos ({', '.join(m.name for m in files)}) "
                 f"and which of them is {wanted or 'the recording'}, or when it begins, is not told. Use the "
-                "BORIS project file (.boris), and the video under the name it has there."
+                "BORIS project file (.boris), and a video of the name it has there."
             )
         chosen = named[0]
     begin, end = chosen.start or 0.0, math.inf
@@ -226,12 +230,15 @@ def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> No
     excess = last.stop - end
     frames = excess if table.unit == "frames" else excess * timeline.fps
     seconds = frames / timeline.fps
-    enough = math.ceil(seconds * 10) / 10
+    advice = (
+        f"If they belong together, allow it with tolerance_s = {math.ceil(seconds * 10) / 10:g} in project.toml"
+        if seconds <= max(5.0, 0.05 * timeline.end)
+        else "They seem to belong to another recording"
+    )
     raise InputError(
         f"{table.path}: labels run {frames:.0f} frames ({seconds:.2f} s) past the end of the recording, which "
         f"has {len(timeline)} frames ({timeline.end:.2f} s); the last is '{last.behaviour}', {last.where}. "
-        f"If they belong together, allow it with tolerance_s = {enough:g} in project.toml; if not, check which "
-        "labels belong to which recording."
+        f"{advice}; check which labels go with which recording."
     )
 
 
@@ -243,7 +250,9 @@ def _frames(table: LabelTable, row: LabelRow, timeline: Timeline) -> tuple[int, 
     if row.point:
         if row.start >= timeline.end + 0.5 / timeline.fps:
             return n_frames, n_frames
-        at = int(np.searchsorted(timeline.times, row.start, side="right")) - 1
+        # Programs round times to a millisecond, often to just below the frame they were taken at.
+        slack = min(0.0005, 0.25 / timeline.fps) + 1e-9
+        at = int(np.searchsorted(timeline.times, row.start + slack, side="right")) - 1
         return max(at, 0), max(at, 0) + 1
     start, stop = timeline.boundary([row.start, row.stop]).tolist()
     return start, stop

@@ -30,8 +30,9 @@ from murine.formats.base import (
     LabelTable,
     LabelTarget,
     Unit,
+    marked,
 )
-from murine.formats.text import decimals, decode, delimiter, head_text, read_bytes, write_bytes
+from murine.formats.text import decode, delimiter, head_text, read_bytes, write_bytes
 from murine.types import Bouts, runs
 
 _BEHAVIOUR = ("behaviour", "behavior")
@@ -257,18 +258,13 @@ def _save(path: Path, table: pa.Table) -> None:
 
 def write_bouts(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     """Write a table of bouts, in frames and in seconds."""
-    seen = np.zeros(bouts.n_frames, dtype=bool)
-    for start, stop in [*bouts.annotated, *zip(bouts.start, bouts.stop, strict=True)]:
-        seen[start:stop] = True
-    rows = sorted([*bouts.intervals(), *((a, b, NOT_ANNOTATED) for a, b in runs(~seen))])
-    edges = target.timeline.seconds(np.arange(bouts.n_frames + 1))
-    places = decimals(float(np.diff(edges).min()))
+    rows, clock = marked(bouts), target.clock()
     columns: dict[str, list[Any]] = {
         "behaviour": [name for _, _, name in rows],
         "start": [a for a, _, _ in rows],
         "stop": [b for _, b, _ in rows],
-        "start_s": [round(float(edges[a]), places) for a, _, _ in rows],
-        "stop_s": [round(float(edges[b]), places) for _, b, _ in rows],
+        "start_s": [float(clock[a]) for a, _, _ in rows],
+        "stop_s": [float(clock[b]) for _, b, _ in rows],
     }
     columns |= {
         k: [v] * len(rows)

@@ -106,11 +106,3 @@ def write_bytes(path: Path, content: bytes) -> None:
         content = gzip.compress(content, compresslevel=6, mtime=0)
     with replacing(path) as part:
         part.write_bytes(content)
-
-
-def decimals(step_s: float) -> int:
-    """Return how many decimals of a second tell apart frames `step_s` apart; at least milliseconds."""
-    places = 3
-    while 10.0**-places > step_s / 4 and places < 9:
-        places += 1
-    return places

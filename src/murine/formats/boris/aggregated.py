@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from murine.errors import InputError
-from murine.formats.base import FORMATS, LabelFormat, LabelRow, LabelTable, LabelTarget, Media
+from murine.formats.base import FORMATS, LabelFormat, LabelRow, LabelTable, LabelTarget, Media, marked
 from murine.formats.boris.common import (
     FPS,
     LOSSY,
@@ -16,9 +16,7 @@ from murine.formats.boris.common import (
     number,
     seconds,
     settled,
-    spans,
     subject_name,
-    times,
 )
 from murine.formats.text import head_text, join, read_text, write_bytes
 from murine.types import Bouts
@@ -76,10 +74,10 @@ def parse(path: Path) -> LabelTable:
 
 def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     """Write an aggregated export; comma-separated if the name says csv, else tab-separated."""
-    clock = times(target)
+    clock = target.clock()
     media = target.media or target.recording
     rows: list[list[str]] = [list(_HEADER)]
-    for start, stop, name in spans(bouts):
+    for start, stop, name in marked(bouts):
         length = f"{float(clock[stop]) - float(clock[start]):.3f}"
         rows.append(
             [

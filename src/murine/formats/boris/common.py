@@ -7,12 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from murine.errors import InputError
-from murine.formats.base import NOT_ANNOTATED, Fault, LabelRow, LabelTarget, Media
-from murine.formats.text import cells, decimals, delimiter
-from murine.types import Bouts, runs
+from murine.formats.base import Fault, LabelRow, Media
+from murine.formats.text import cells, delimiter
 
 NO_SUBJECT = "No focal subject"
 LOSSY = (
@@ -203,20 +200,3 @@ def settled(media: Iterable[Media]) -> tuple[Media, ...]:
     """Return each video once; the only one of an observation begins with it."""
     distinct = list({m.path: m for m in media}.values())
     return (replace(distinct[0], start=0.0),) if len(distinct) == 1 else tuple(distinct)
-
-
-def spans(bouts: Bouts) -> list[tuple[int, int, str]]:
-    """Return bouts and, under the reserved name, the stretches that nobody annotated, by start."""
-    seen = np.zeros(bouts.n_frames, dtype=bool)
-    for start, stop in bouts.annotated:
-        seen[start:stop] = True
-    for start, stop in zip(bouts.start, bouts.stop, strict=True):
-        seen[start:stop] = True
-    return sorted([*bouts.intervals(), *((a, b, NOT_ANNOTATED) for a, b in runs(~seen))])
-
-
-def times(target: LabelTarget) -> list[str]:
-    """Return the time of every frame boundary as text, with the decimals it takes to tell them apart."""
-    edges = target.timeline.seconds(np.arange(len(target.timeline) + 1))
-    places = decimals(float(np.diff(edges).min()))
-    return [f"{t:.{places}f}" for t in edges]

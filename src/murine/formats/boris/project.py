@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from murine.errors import InputError
-from murine.formats.base import FORMATS, Fault, LabelFormat, LabelTable, LabelTarget, Media
-from murine.formats.boris.common import LOSSY, Event, pair, spans, subject_name, times
+from murine.formats.base import FORMATS, Fault, LabelFormat, LabelTable, LabelTarget, Media, marked
+from murine.formats.boris.common import LOSSY, Event, pair, subject_name
 from murine.formats.text import head_text, read_text, write_bytes
 from murine.types import Bouts
 
@@ -108,9 +108,9 @@ def _creation(observation: dict[str, Any], media: tuple[Media, ...]) -> float:
 
 def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     """Write a project of one observation, in the layout of version 7.0, which newer BORIS opens too."""
-    clock = [float(t) for t in times(target)]
+    clock = [float(t) for t in target.clock()]
     video = target.media or target.recording or "video"
-    rows = spans(bouts)
+    rows = marked(bouts)
     names = dict.fromkeys([*bouts.ethogram.behaviours, *(name for _, _, name in rows)])
     free = list(string.ascii_lowercase + string.digits)
     behaviours = {}

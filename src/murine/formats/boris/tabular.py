@@ -16,6 +16,7 @@ from murine.formats.base import (
     LabelTable,
     LabelTarget,
     Media,
+    marked,
 )
 from murine.formats.boris.common import (
     FPS,
@@ -29,11 +30,9 @@ from murine.formats.boris.common import (
     pair,
     seconds,
     settled,
-    spans,
     subject_name,
-    times,
 )
-from murine.formats.text import head_text, join, read_text, write_bytes
+from murine.formats.text import delimiter, head_text, join, read_text, write_bytes
 from murine.types import Bouts
 
 _NEEDED = (("Behavior",), ("Time",), ("Status", "Behavior type"))
@@ -94,7 +93,7 @@ def _preamble(sheet: Sheet) -> dict[str, str]:
 
 def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     """Write the older layout with its preamble, which every program that reads BORIS files knows."""
-    clock = times(target)
+    clock = target.clock()
     media = target.media or target.recording
     separator = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
     pairs = [
@@ -106,7 +105,7 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     rows = [[*pair_, *[""] * 7] for pair_ in pairs] + [header.split(",")]
     length, fps = clock[-1], f"{target.timeline.fps:.6g}"
     events = []
-    for order, (start, stop, name) in enumerate(spans(bouts)):
+    for order, (start, stop, name) in enumerate(marked(bouts)):
         events += [(start, 1, order, name, "START"), (stop, 0, order, name, "STOP")]
     for frame, _, _, name, status in sorted(events):
         rows.append([clock[frame], media, length, fps, target.subject, name, "", "", status])
@@ -115,10 +114,11 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
 
 def _sniff(path: Path, head: bytes) -> bool:
     text = head_text(head)
-    if text.lower().startswith("observation id,") or text.lower().startswith("observation id\t"):
+    first, _, rest = text.partition("\n")
+    if first.lower().startswith("observation id"):
         # An old export cut short within its preamble is still one: the reader names the fault.
-        second = text.split("\n")[1] if "\n" in text else ""
-        if not any(c not in ",\t;" for c in second):
+        told = [cell for cell in first.split(delimiter(first)) if cell]
+        if len(told) <= 2 and not rest.split("\n", 1)[0].strip(",;\t "):
             return True
     return find_sheet(text, _NEEDED) is not None
 
