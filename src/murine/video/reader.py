@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from murine.errors import InputError
 from murine.types import IntArray, Timeline
-from murine.video.decode import Converter, Cursor, orientation_of
+from murine.video.container import orientation_of
+from murine.video.decode import Converter, Cursor
 from murine.video.scan import Scan, recall, remember
 
 Pixels = NDArray[np.uint8]
@@ -133,9 +134,8 @@ class Video:
         self, wanted: range | int | IntArray, size: tuple[int, int] | None, grey: bool
     ) -> Iterator[Pixels]:
         first = wanted if isinstance(wanted, int) else (int(wanted[0]) if len(wanted) else 0)
-        if self._scan is None:
-            # Entering in the middle needs to know the frames before; from the start nothing is needed.
-            self._scan = recall(self.path) if first == 0 else self._scanned()
+        if first > 0:
+            self._scanned()  # To enter in the middle one must know the frames before.
         convert = Converter(self._orientation, size, grey)
         cursor = Cursor(self.path, self._scan)
         try:

@@ -13,6 +13,7 @@ from murine.cache import Cache
 from murine.errors import InputError, StorageError
 from murine.files import file_hash, value_hash
 from murine.types import BoolArray, FloatArray, IntArray, Timeline
+from murine.video.matroska import first_break
 
 _VERSION = 1
 _ADVICE = (
@@ -22,12 +23,20 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class Claims:
-    """What a container says of itself, 0 where it says nothing; `rate` in frames/s, `tick` in s."""
+    """What a container's header says of its video, 0 where it says nothing.
+
+    `frames`: how many; `end`: the time in seconds at which the last one ends, counted from the first
+    time stamp if `from_first`; `rate`: frames per second; `tick`: the unit of time stamps in seconds;
+    `cut`: the index points past the end of the file.
+    """
 
     frames: int
-    seconds: float
+    end: float
     rate: float
     tick: Fraction
+    cut: bool = False
+    from_first: bool = False
+    matroska: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +77,10 @@ class ScanBuilder:
     pts: list[int | None] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
     last_duration: int = 0
+    lost: int = 0
+    """Frames before the first that could be decoded."""
+    lenient: bool = False
+    """Whether the decoder's complaints about missing pictures were passed over."""
 
     def add(self, pts: int | None, key: bool, duration: int) -> None:
         """Note one decoded frame."""
@@ -82,7 +95,21 @@ class ScanBuilder:
             raise InputError(f"{self.path}: the video has no frame that can be decoded. {_ADVICE}")
         times, seekable, notes = self._times()
         self._check_whole(times)
-        if self.claims.frames and self.claims.frames != count:
+        jumps = _jumps(times)
+        if (jumps or self.lost) and self.claims.matroska and (at := first_break(self.path)) is not None:
+            raise InputError(
+                f"{self.path}: damaged: its Matroska structure breaks at byte {at}, and frames are lost "
+                f"({'; '.join(jumps)}). {_ADVICE}"
+            )
+        notes += jumps
+        if self.lost:
+            notes.append(
+                f"its first {self.lost} frames cannot be decoded: the recording was cut without a key frame. "
+                "Frames count from the first that decodes, as in every player"
+            )
+        if self.lenient:
+            notes.append("it begins without a full key frame, so faults of its pictures may go unseen")
+        if self.claims.frames and self.claims.frames != count + self.lost:
             notes.append(f"the container says {self.claims.frames} frames; {count} decode")
         stamps = np.array([0 if p is None else p for p in self.pts], dtype=np.int64)
         return Scan(stamps, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
@@ -122,20 +149,44 @@ class ScanBuilder:
         return (stamps - stamps[0]) * tick.numerator / tick.denominator, not notes, notes
 
     def _check_whole(self, times: FloatArray) -> None:
+        """Raise InputError where the container promises more than came.
+
+        A count alone proves nothing where the time is filled: pictures stored as two fields, dropped
+        frames of an AVI and cut-off ends that an editor marked all count more than is shown.
+        """
         count, claims = len(times), self.claims
         steps = np.diff(times)
         usual = float(np.median(steps)) if count > 1 else 1.0 / (claims.rate or 25.0)
-        # How long a last frame lasts is often not written; at a variable rate it may be any of the steps.
-        slack = max(0.75 * usual, float(steps.max()) if count > 1 and steps.max() > 1.1 * usual else 0.0)
-        end = float(times[-1]) + max(usual, self.last_duration * float(claims.tick))
-        short_time = claims.seconds > 0 and claims.seconds - end > slack
-        short_count = 0 < count < claims.frames
-        if short_time if claims.frames == 0 else short_count and (claims.seconds <= 0 or short_time):
-            expected = claims.frames or round(claims.seconds / usual)
+        # How long the last frame lasts is often not written; at a variable rate it may be any step.
+        slack = 0.75 * usual
+        if count > 1 and steps.max() > 1.1 * usual:
+            slack = max(slack, float(steps.max()))
+        first = 0.0 if claims.from_first else float((self.pts[0] or 0) * claims.tick)
+        end = first + float(times[-1]) + max(usual, float(self.last_duration * claims.tick))
+        expected = max(claims.frames - self.lost, 0)
+        late = claims.end - end > slack
+        short = late and not 0 < expected <= count if claims.end > 0 else count < expected
+        if claims.cut or short:
+            total = f"{expected}" if expected else f"about {round((claims.end - first) / usual)}"
             raise InputError(
-                f"{self.path}: the file is cut short: decodes only up to frame {count} of "
-                f"{'' if claims.frames else 'about '}{expected}. {_ADVICE}"
+                f"{self.path}: cut short: decodes only up to frame {count} of {total}. {_ADVICE}"
             )
+
+
+def _jumps(times: FloatArray) -> list[str]:
+    """Say where time jumps in a recording whose rate is constant otherwise."""
+    steps = np.diff(times)
+    if len(steps) < 3:
+        return []
+    usual = float(np.median(steps))
+    jumps = np.flatnonzero(steps > 1.5 * usual)
+    if len(jumps) == 0 or len(jumps) > 0.05 * len(steps):
+        return []
+    lost = np.round(steps[jumps] / usual).sum() - len(jumps)
+    return [
+        f"time jumps {len(jumps)} times, first by {steps[jumps[0]]:.3g} s after frame {int(jumps[0])}: "
+        f"about {int(lost)} frames were never recorded or are lost"
+    ]
 
 
 def recall(path: Path) -> Scan | None:
