@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader
 from murine.cache import Cache
 from murine.config import WindowSettings
 from murine.data.dataset import WindowDataset, collate
-from murine.data.prepared import Prepared
+from murine.data.prepared import Prepared, StoredArray
 from murine.data.sampling import (
     balanced_shares,
     binary_weights,
@@ -28,7 +29,7 @@ from murine.data.sampling import (
     known_counts,
 )
 from murine.data.windows import sample_frames
-from murine.errors import InputError
+from murine.errors import InputError, StorageError
 from murine.pose.scaler import Scaler
 from murine.types import Ethogram, Timeline
 
@@ -317,7 +318,8 @@ def test_worker_processes_give_the_same_batches(tmp_path: Path) -> None:
     Cache(tmp_path).put("ab" * 8, dict(prepared.streams))
     mapped = Cache(tmp_path).get("ab" * 8)
     assert mapped is not None
-    kept = Prepared("r", mapped, prepared.target, prepared.sampling, prepared.timeline, EXCLUSIVE)
+    stored = {name: StoredArray.of(values) for name, values in mapped.items()}
+    kept = Prepared("r", stored, prepared.target, prepared.sampling, prepared.timeline, EXCLUSIVE)
     data = dataset([kept], WindowSettings(4), train=True, augment=("noise",))
     data.set_epoch(2)
     alone = list(DataLoader(data, 2, sampler=data.order(), collate_fn=collate))
@@ -326,22 +328,52 @@ def test_worker_processes_give_the_same_batches(tmp_path: Path) -> None:
         assert all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_worker_gets_the_name_of_a_mapped_file_not_its_bytes(tmp_path: Path) -> None:
-    n = 4000
-    big = np.arange(n * 4 * 5 * 3).reshape(n, 4, 5, 3).astype(np.uint8)
-    Cache(tmp_path).put("cd" * 8, {"rgb": big})
-    mapped = Cache(tmp_path).get("cd" * 8)
-    assert mapped is not None
-    timeline = Timeline.uniform(n, 10.0)
-    target = table([0] * n)
-    whole = Prepared("r", mapped, target, sample_frames(timeline, 0), timeline, EXCLUSIVE)
-    text = pickle.dumps(whole)
-    assert len(text) < big.nbytes
-    assert np.array_equal(pickle.loads(text).streams["rgb"], big)
-    half = {"rgb": mapped["rgb"][n // 2 :]}
-    tail = Timeline.uniform(n // 2, 10.0)
-    part = Prepared("r", half, target[n // 2 :], sample_frames(tail, 0), tail, EXCLUSIVE)
-    assert np.array_equal(pickle.loads(pickle.dumps(part)).streams["rgb"], big[n // 2 :])
+@given(rows=st.integers(0, 9), start=st.integers(-12, 12), stop=st.integers(-12, 12))
+@settings(max_examples=40, deadline=None)
+def test_a_stored_array_reads_what_a_map_shows(rows: int, start: int, stop: int) -> None:
+    values = np.arange(rows * 6, dtype=np.float32).reshape(rows, 2, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        np.save(path, values)
+        mapped = np.load(path, mmap_mode="r") if rows else values
+        stored = StoredArray.of(mapped)
+        assert isinstance(stored, StoredArray) == (rows > 0)
+        assert stored.shape == values.shape
+        assert np.array_equal(stored[start:stop], values[start:stop])
+        assert np.array_equal(np.asarray(stored), values)
+        if isinstance(stored, StoredArray):
+            assert (len(stored), stored.ndim) == (rows, 3)
+            part = stored[:1]
+            part[...] = -1
+            assert np.array_equal(stored[:1], values[:1])
+
+
+def test_a_stored_array_travels_as_a_name_and_says_when_its_file_is_gone(tmp_path: Path) -> None:
+    big = np.zeros((4000, 4, 5, 3), np.uint8)
+    path = tmp_path / "x.npy"
+    np.save(path, big)
+    stored = StoredArray.of(np.load(path, mmap_mode="r"))
+    assert len(pickle.dumps(stored)) < 1000
+    assert pickle.loads(pickle.dumps(stored)) == stored
+    with pytest.raises(ValueError, match="without steps"):
+        stored[::2]
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(StorageError, match="shorter than it was"):
+        stored[3000:3001]
+    path.unlink()
+    with pytest.raises(StorageError, match=r"x\.npy: cannot be read any more"):
+        stored[:2]
+
+
+def test_unknown_pose_features_become_zero_before_a_network_sees_them() -> None:
+    one = recording(table([0, 1, 2]), streams=("pose",))
+    values = one.table("pose").copy()
+    values[1, 0] = np.nan
+    gap = Prepared("g", {"pose": values}, one.target, one.sampling, one.timeline, EXCLUSIVE)
+    assert dataset([gap], WindowSettings(0))[0]["pose"].tolist() == [[0, 0], [0, -1], [2, -2]]
+    scaler = Scaler(np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    scaled = dataset([gap], WindowSettings(0), scaler=scaler)[0]["pose"]
+    assert scaled.tolist() == [[-1, 0], [0, -1], [1, -2]]
 
 
 # Counts and weights

@@ -1,6 +1,6 @@
 """Windows of prepared recordings as samples for a network.
 
-An item is a slice of memory-mapped arrays, uint8 where it was uint8: scaling to floats is the network's
+An item is a slice of what the cache holds, uint8 where it was uint8: scaling to floats is the network's
 first step, on its own device.
 """
 
@@ -33,7 +33,7 @@ class WindowDataset(Dataset[Item]):
     the rule `window.label`. With `train`, windows without a label are left out, the stride is
     `train_stride_s`, and `augment`, `samples_per_epoch` and `balance` (every behaviour drawn equally
     often) apply; without, every window of `predict_stride_s` is there, in order. `scaler` brings the
-    pose features to the scale the model was trained with.
+    pose features to the scale the model was trained with; unknown ones (NaN) become 0.
 
     An item: `rgb`, `flow` (channels, T, H, W) uint8; `pose`, `embedding` (T, F) float32; `mask` (T,) bool,
     False for padding; `target` int64 (T_out,) of exclusive behaviours, float32 (T_out, C) of others, -1
@@ -134,15 +134,15 @@ class WindowDataset(Dataset[Item]):
         if rng is not None and PHASE in self._augment:
             start = self._phase(r, start, size, rng)
         stop = min(start + size, len(prepared))
-        # A copy of the slice: maps are read-only, and an item must outlive them.
+        # Copies: what an item holds may be changed by whoever gets it.
         slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
         if rng is not None:
             clip = {name: slices[name] for name in PICTURES if name in slices}
             slices.update(augment_clip(clip, self._augment, rng) if clip else {})
         item: Item = {}
         for name, values in slices.items():
-            if name == "pose" and self.scaler is not None:
-                values = self.scaler.apply(values)
+            if name == "pose":
+                values = np.nan_to_num(values) if self.scaler is None else self.scaler.apply(values)
             padded = _padded(values, size, repeat=name in PICTURES)
             tensor = torch.from_numpy(np.ascontiguousarray(padded))
             item[name] = tensor.permute(3, 0, 1, 2) if name in PICTURES else tensor

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.data.windows import Sampling
-from murine.errors import InputError
+from murine.errors import InputError, StorageError
 from murine.types import UNLABELLED, Ethogram, Timeline
 
 PICTURES = ("rgb", "flow")
@@ -23,17 +23,75 @@ TABLES = ("pose", "embedding")
 """Streams of float32 numbers, (S, F)."""
 
 
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file, of which slices along the first axis are read when they are wanted.
+
+    A memory map would hold a file handle each, and a folder of clips has more clips than a process may
+    have handles; it would also travel to worker processes as a copy of all its bytes.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    @classmethod
+    def of(cls, mapped: NDArray[Any]) -> StoredArray | NDArray[Any]:
+        """Return where a whole mapped array lies; any other array comes back as it is."""
+        if not isinstance(mapped, np.memmap) or mapped.filename is None:
+            return mapped
+        return cls(Path(mapped.filename), mapped.dtype, mapped.shape, mapped.offset)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return rows [start, stop) as a new array; raises StorageError where the file is gone."""
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError("a stored array is read in one piece, without steps")
+        per_row = math.prod(self.shape[1:])
+        count = max(stop - start, 0) * per_row
+        try:
+            at = self.offset + start * per_row * self.dtype.itemsize
+            values = np.fromfile(self.path, self.dtype, count, offset=at)
+        except OSError as error:
+            values = np.empty(0, self.dtype)
+            reason = error.strerror or str(error)
+        else:
+            reason = "it is shorter than it was"
+        if len(values) != count:
+            raise StorageError(
+                f"{self.path}: cannot be read any more ({reason}). The cache was emptied, or another "
+                "command needed its room (MURINE_CACHE_GB is the limit); run the command again."
+            )
+        return values.reshape(-1, *self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+Stream = NDArray[Any] | StoredArray
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """S samples of one recording.
 
-    `streams`: rgb and flow (S, H, W, channels) uint8, usually memory-mapped; pose and embedding (S, F)
-    float32. `target`: (S, C) int8, 1 behaviour, 0 annotated and not this one, -1 not annotated (all of
-    it where there are no labels). Raises InputError where lengths or types do not fit.
+    `streams`: rgb and flow (S, H, W, channels) uint8, pose and embedding (S, F) float32, pose unscaled
+    with NaN where unknown; in memory or in the cache. `target`: (S, C) int8, 1 behaviour, 0 annotated and
+    not this one, -1 not annotated (all of it where there are no labels). Raises InputError where lengths
+    or types do not fit.
     """
 
     recording_id: str
-    streams: Mapping[str, NDArray[Any]]
+    streams: Mapping[str, Stream]
     target: NDArray[np.int8]
     sampling: Sampling
     timeline: Timeline
@@ -93,36 +151,6 @@ class Prepared:
         """(S,) True where at least one behaviour is known to hold or not to hold."""
         return np.asarray((self.target != UNLABELLED).any(axis=1))
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Worker processes get the name of a mapped file, not a copy of its gigabytes.
-        state = {f.name: getattr(self, f.name) for f in fields(self)}
-        state["streams"] = {name: _shut(values) for name, values in self.streams.items()}
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        opened = {name: values.open() if isinstance(values, _Shut) else values
-                  for name, values in state["streams"].items()}  # fmt: skip
-        for name, value in {**state, "streams": opened}.items():
-            object.__setattr__(self, name, value)
-
-
-@dataclass(frozen=True)
-class _Shut:
-    """Where a memory-mapped array lies."""
-
-    path: Path
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    offset: int
-
-    def open(self) -> NDArray[Any]:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
-
-
-def _shut(values: NDArray[Any]) -> NDArray[Any] | _Shut:
-    # A slice keeps the offset of the whole file, so only a whole map can be found again.
-    if not isinstance(values, np.memmap) or not isinstance(values.base, mmap.mmap):
-        return values
-    if values.filename is None or not values.flags.c_contiguous:
-        return values
-    return _Shut(Path(values.filename), values.dtype, values.shape, values.offset)
+    def table(self, name: str) -> NDArray[np.float32]:
+        """Return the whole of a stream of numbers, "pose" or "embedding", (S, F) float32, in memory."""
+        return np.asarray(self.streams[name], dtype=np.float32)

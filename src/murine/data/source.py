@@ -1,0 +1,274 @@
+"""A recording opened the way a network sees it: the one path from files to streams.
+
+Preparing for training writes what comes out of it into the cache; predicting a long recording reads it
+piece by piece. T frames, S samples, A animals, K keypoints, F features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from murine import formats
+from murine.config import InputSettings
+from murine.data.prepared import PICTURES
+from murine.data.windows import Sampling, sample_frames
+from murine.errors import InputError, suggest
+from murine.files import file_hash, value_hash
+from murine.pose import drop_origin, drop_unsure, feature_chunks, feature_names
+from murine.types import FloatArray, Pose, Recording, Timeline
+from murine.video import StreamSpec, Video, open_video, stream_chunks
+from murine.video.geometry import interpolate_centres
+
+Streams = dict[str, NDArray[Any]]
+
+_VERSION = 1
+"""Raise it when the same files and settings give other streams than before: cached ones are then left."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A recording, its sampling, and how `settings` turn its files into `streams`.
+
+    `video`, `pose`: what those streams need, None otherwise; the pose is as long as the timeline.
+    `hashes`: of the contents of the files used, by "video" and "pose".
+    """
+
+    recording: str
+    timeline: Timeline
+    sampling: Sampling
+    settings: InputSettings
+    streams: tuple[str, ...]
+    video: Video | None
+    pose: Pose | None
+    hashes: dict[str, str]
+
+    def chunks(self, start: int = 0, chunk: int = 256) -> Iterator[tuple[int, Streams]]:
+        """Give (first sample, streams of n samples) one after the other, from sample `start` on.
+
+        rgb and flow (n, H, W, channels) uint8; pose (n, F) float32, unscaled, NaN where unknown. The
+        values depend neither on `start` nor on `chunk`, and memory does not grow with the recording.
+        """
+        pictures = self._spec()
+        if pictures is None:
+            for first, rows in self._pose_rows(start):
+                yield first, {"pose": rows}
+            return
+        assert self.video is not None
+        table = _Reader(self._pose_rows(start)) if "pose" in self.streams else None
+        centres = self._centres()
+        samples = self.sampling.samples
+        for first, streams in stream_chunks(
+            self.video, samples, pictures, centres=centres, start=start, chunk=chunk
+        ):
+            whole: Streams = dict(streams)
+            if table is not None:
+                whole["pose"] = table.read(len(next(iter(streams.values()))))
+            yield first, whole
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
+        """Return the shape and type of each whole stream, as `Cache.build` wants them."""
+        spec = self._spec()
+        result: dict[str, tuple[tuple[int, ...], DTypeLike]] = {}
+        if spec is not None:
+            result.update(spec.shapes(len(self.sampling)))
+        if "pose" in self.streams:
+            assert self.pose is not None
+            names = feature_names(
+                self.pose.animals, self.pose.keypoints, self.settings.pose_features,
+                symmetric=self.settings.symmetric,
+            )  # fmt: skip
+            result["pose"] = ((len(self.sampling), len(names)), np.float32)
+        return result
+
+    def keys(self) -> dict[str, str]:
+        """Return what decides each stream's values, as a hash that names it in the cache."""
+        chosen = self.settings
+        times = hashlib.blake2b(self.timeline.times.tobytes(), digest_size=16).hexdigest()
+        common = {"version": _VERSION, "times": times, "spacing_s": chosen.spacing_s}
+        cleaned = {
+            "pose": self.hashes.get("pose"),
+            "gap_s": chosen.gap_s,
+            "confidence": chosen.confidence,
+        }
+        picture = {**common, "video": self.hashes.get("video"), "size": chosen.size,
+                   "photometry": chosen.photometry}  # fmt: skip
+        if chosen.crop_keypoint:
+            crop = {"crop_keypoint": chosen.crop_keypoint, "crop_size": chosen.crop_size}
+            picture = {**picture, **cleaned, **crop}
+        flow = {"flow": chosen.flow, "encoding": chosen.flow_encoding, "limit": chosen.flow_limit}
+        table: dict[str, Any] = {**common, **cleaned, "symmetric": chosen.symmetric}
+        if self.pose is not None:
+            names = {"animals": self.pose.animals, "keypoints": self.pose.keypoints}
+            table = {**table, **names, "features": chosen.pose_features}
+        parts = {"rgb": picture, "flow": {**picture, **flow}, "pose": table}
+        return {name: value_hash({"stream": name, **parts[name]}) for name in self.streams}
+
+    def _spec(self) -> StreamSpec | None:
+        if not set(self.streams) & set(PICTURES):
+            return None
+        chosen = self.settings
+        return StreamSpec(
+            size=chosen.size,
+            photometry=chosen.photometry,
+            flow=chosen.flow,
+            flow_encoding=chosen.flow_encoding,
+            flow_limit=chosen.flow_limit,
+            crop_size=chosen.crop_size if chosen.crop_keypoint else None,
+            want_rgb="rgb" in self.streams,
+            want_flow="flow" in self.streams,
+        )
+
+    def _pose_rows(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Give (first sample, features (n, F)) from sample `start` on; they are computed on all frames."""
+        assert self.pose is not None
+        chosen, samples = self.settings, self.sampling.samples
+        for frame, rows in feature_chunks(
+            self.pose, self.timeline, chosen.pose_features,
+            symmetric=chosen.symmetric, gap_s=chosen.gap_s, confidence=chosen.confidence,
+        ):  # fmt: skip
+            inside = np.searchsorted(samples, [frame, frame + len(rows)])
+            first, stop = max(int(inside[0]), start), int(inside[1])
+            if first < stop:
+                yield first, rows[samples[first:stop] - frame]
+
+    def _centres(self) -> FloatArray | None:
+        """Return where the crop of each frame lies, (T, 2) x, y, None without a crop."""
+        name = self.settings.crop_keypoint
+        if not name:
+            return None
+        assert self.pose is not None
+        animal, keypoint = _tracked_point(self.pose, name, self.recording)
+        pose = drop_unsure(drop_origin(self.pose), self.settings.confidence)
+        try:
+            return interpolate_centres(
+                pose.xy[:, animal, keypoint], round(self.settings.gap_s * self.timeline.fps)
+            )
+        except InputError as error:
+            raise InputError(f"recording '{self.recording}', keypoint '{name}': {error}") from error
+
+
+def open_source(
+    recording: Recording,
+    settings: InputSettings,
+    streams: Sequence[str],
+    *,
+    timeline: Timeline | None = None,
+    pose: Pose | None = None,
+    animals: Sequence[str] = (),
+    keypoints: Sequence[str] = (),
+) -> Source:
+    """Open what these streams need of a recording's files.
+
+    `timeline`, `pose`: where they are known already (a project's pose, cut to its video). `animals`,
+    `keypoints`: the names and order a trained network expects, see `arrange_pose`; the file's own by
+    default. Raises InputError for a missing file, an unknown stream or keypoint, a pose of another length.
+    """
+    unknown = [name for name in streams if name not in (*PICTURES, "pose")]
+    if unknown or not streams:
+        raise InputError(f"recordings give the streams rgb, flow and pose; asked for: {list(streams)}")
+    sees = bool(set(streams) & set(PICTURES))
+    tracks = "pose" in streams or (sees and bool(settings.crop_keypoint))
+    if sees and recording.video is None:
+        raise InputError(f"recording '{recording.id}' has pose alone, and this model sees video")
+    if tracks and recording.pose is None:
+        why = f"crops around '{settings.crop_keypoint}'" if "pose" not in streams else "sees pose"
+        raise InputError(f"recording '{recording.id}' has no pose file, and this model {why}")
+    hashes = {}
+    video = None if recording.video is None else open_video(recording.video)
+    if tracks and recording.pose is not None:
+        pose = formats.read_pose(recording.pose) if pose is None else pose
+        pose = arrange_pose(pose, animals, keypoints, str(recording.pose)) if keypoints else pose
+        hashes["pose"] = file_hash(recording.pose)
+    if timeline is None:
+        timeline = _timeline(recording, video, pose)
+    if tracks and pose is not None and len(pose) != len(timeline):
+        raise InputError(
+            f"{recording.pose}: pose has {len(pose)} frames and the video {len(timeline)}. Check that they "
+            "belong together"
+        )
+    if sees and recording.video is not None:
+        hashes["video"] = file_hash(recording.video)
+    sampling = sample_frames(timeline, settings.spacing_s)
+    return Source(
+        recording.id, timeline, sampling, settings, tuple(streams),
+        video if sees else None, pose if tracks else None, hashes,
+    )  # fmt: skip
+
+
+def arrange_pose(pose: Pose, animals: Sequence[str], keypoints: Sequence[str], source: str) -> Pose:
+    """Return a pose with these keypoints, in this order, and as many animals.
+
+    Keypoints go by name, and any others are left out. Animals go by name where the names are the same,
+    else by position: names of individuals differ from study to study. Raises InputError.
+    """
+    lacking = [name for name in keypoints if name not in pose.keypoints]
+    if lacking:
+        raise InputError(
+            f"{source}: has no keypoint {', '.join(lacking)}, which the model needs."
+            + suggest(lacking[0], pose.keypoints)
+        )
+    if len(animals) != len(pose.animals):
+        raise InputError(
+            f"{source}: tracks {len(pose.animals)} animals ({', '.join(pose.animals)}), and the model needs "
+            f"{len(animals)} ({', '.join(animals)})"
+        )
+    same = set(animals) == set(pose.animals)
+    rows = [pose.animals.index(a) for a in animals] if same else list(range(len(animals)))
+    columns = [pose.keypoints.index(name) for name in keypoints]
+    if rows == list(range(len(rows))) and tuple(keypoints) == pose.keypoints:
+        return Pose(pose.xy, tuple(animals), pose.keypoints, pose.confidence)
+    confidence = None if pose.confidence is None else pose.confidence[:, rows][:, :, columns]
+    return Pose(pose.xy[:, rows][:, :, columns], tuple(animals), tuple(keypoints), confidence)
+
+
+def _timeline(recording: Recording, video: Video | None, pose: Pose | None) -> Timeline:
+    if video is not None:
+        return video.timeline
+    if pose is None or recording.fps is None:
+        raise InputError(
+            f"recording '{recording.id}' has pose and no video, so its frame rate is not known. Give its "
+            "frames per second (fps)"
+        )
+    return Timeline.uniform(len(pose), recording.fps)
+
+
+def _tracked_point(pose: Pose, name: str, recording: str) -> tuple[int, int]:
+    """Return the animal and keypoint of "keypoint" or "animal.keypoint"."""
+    spots = {
+        f"{a}.{k}": (i, j) for i, a in enumerate(pose.animals) for j, k in enumerate(pose.keypoints)
+    }
+    if name in spots:
+        return spots[name]
+    if name in pose.keypoints and len(pose.animals) == 1:
+        return 0, pose.keypoints.index(name)
+    if name in pose.keypoints:
+        raise InputError(
+            f"recording '{recording}' tracks {len(pose.animals)} animals: name one in input.crop_keypoint, "
+            f"as in '{pose.animals[0]}.{name}'"
+        )
+    known = pose.keypoints if len(pose.animals) == 1 else tuple(spots)
+    raise InputError(
+        f"recording '{recording}' has no keypoint '{name}' to crop around.{suggest(name, known)}"
+    )
+
+
+class _Reader:
+    """Rows out of pieces of other lengths, in order."""
+
+    def __init__(self, pieces: Iterator[tuple[int, NDArray[np.float32]]]) -> None:
+        self._pieces = pieces
+        self._held = np.empty((0, 0), dtype=np.float32)
+
+    def read(self, number: int) -> NDArray[np.float32]:
+        """Return the next `number` rows."""
+        while len(self._held) < number:
+            rows = next(self._pieces)[1]
+            self._held = np.concatenate([self._held, rows]) if len(self._held) else rows
+        rows, self._held = self._held[:number], self._held[number:]
+        return rows
