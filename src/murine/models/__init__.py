@@ -1,1 +1,32 @@
-"""models."""
+"""Networks: one file or folder per family, had by name through the factory."""
+
+from murine.models import dual_stream, ms_tcn
+from murine.models.contract import Batch, Model, Output
+from murine.models.factory import (
+    MODELS,
+    ModelEntry,
+    complete_settings,
+    create_model,
+    describe_models,
+    model_settings,
+    setting_faults,
+)
+from murine.models.saved import LoadedModel, load_model, save_model
+
+__all__ = [
+    "MODELS",
+    "Batch",
+    "LoadedModel",
+    "Model",
+    "ModelEntry",
+    "Output",
+    "complete_settings",
+    "create_model",
+    "describe_models",
+    "dual_stream",
+    "load_model",
+    "model_settings",
+    "ms_tcn",
+    "save_model",
+    "setting_faults",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,7 +15,8 @@ Batch = Mapping[str, Tensor]
 
 class Output(NamedTuple):
     """Logits (B, T_out, C), never through a softmax; `stages`: the logits of earlier stages, each
-    (B, T_out, C), empty unless the model refines. T_out = T if the model predicts "all", else 1."""
+    (B, T_out, C), empty unless the model refines. T_out = T if the model predicts "all", else 1.
+    """
 
     logits: Tensor
     stages: tuple[Tensor, ...] = ()
@@ -25,12 +27,14 @@ class Model(nn.Module):
 
     `streams`: what it takes from a batch. `window`: frames it is built for, None for any length.
     `predicts`: "all" frames of a window, or one label for the "centre" or the "last" frame.
-    Scaling of pixels and masking of padding happen inside `forward`.
+    Scaling of pixels and masking of padding happen inside `forward`. `configuration` is what rebuilds
+    the model (name, classes, features, settings), written by the factory and saved beside the weights.
     """
 
     streams: ClassVar[tuple[str, ...]] = ()
     predicts: Literal["all", "centre", "last"] = "all"
     window: int | None = None
+    configuration: Mapping[str, Any] = MappingProxyType({})
 
     def forward(self, batch: Batch) -> Output:
         """Return the logits of a batch."""

@@ -1,0 +1,171 @@
+"""The parts of the dual-stream networks, named as in the paper's figure 3 where it names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from murine.errors import InputError
+from murine.models.blocks import (
+    Dropout,
+    SameConv3d,
+    Triple,
+    keras_batch_norm,
+    leaky_relu,
+    max_pool,
+    relu,
+)
+from murine.models.contract import Batch
+
+
+def scaled(filters: float, width: float) -> int:
+    """Return a number of filters times a width, at least one."""
+    return max(1, round(filters * width))
+
+
+class ClipInput(nn.Module):
+    """What the network does to its two inputs before the first module: scale, mask, cut rows.
+
+    Flow is divided by 255; RGB becomes (x - rgb_mean) / rgb_std with constants, as the published totals
+    hold no normalisation layer. `crop_rows` rows fall away at the top and at the bottom (16 of 128 in
+    the paper; None: an eighth of the height). Frames outside the mask become zero, as if padded.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        size: tuple[int, int],
+        crop_rows: int | None,
+        flow_channels: int,
+        rgb_mean: float,
+        rgb_std: float,
+    ) -> None:
+        super().__init__()
+        self.crop = size[0] // 8 if crop_rows is None else crop_rows
+        if size[0] <= 2 * self.crop:
+            raise InputError(
+                f"crop_rows = {self.crop} at both ends leaves nothing of {size[0]} rows; make it smaller"
+            )
+        self.channels = {"rgb": 3, "flow": flow_channels}
+        self.given: Triple = (frames, *size)
+        self.shape: Triple = (frames, size[0] - 2 * self.crop, size[1])
+        self.constants = {"rgb": (rgb_mean, rgb_std), "flow": (0.0, 255.0)}
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return rgb (B, 3, T, rows, W) and flow (B, flow_channels, T, rows, W), float32."""
+        return self._stream(batch, "rgb"), self._stream(batch, "flow")
+
+    def _stream(self, batch: Batch, name: str) -> Tensor:
+        clip = batch[name]
+        expected = (self.channels[name], *self.given)
+        if tuple(clip.shape[1:]) != expected:
+            raise InputError(
+                f"{name} clips are {_words(clip.shape[1:])}; this network is built for {_words(expected)}. "
+                "Its settings frames, size and flow_channels must be those of the recipe's input"
+            )
+        mean, deviation = self.constants[name]
+        # Neighbouring channels make every layer that follows faster on a CPU (see blocks.py).
+        layout = torch.channels_last_3d if clip.device.type == "cpu" else torch.preserve_format
+        rows = clip[:, :, :, self.crop : self.given[1] - self.crop]
+        values = rows.to(torch.float32, memory_format=layout, copy=True)
+        values = values.sub_(mean).div_(deviation) if mean else values.div_(deviation)
+        mask = batch.get("mask")
+        return values if mask is None else values.mul_(mask[:, None, :, None, None])
+
+
+def _words(shape: Sequence[int]) -> str:
+    channels, frames, height, width = shape
+    return f"{frames} frames of {height} x {width} with {channels} channels"
+
+
+class Primary(nn.Module):
+    """3(a): convolution to n, leaky ReLU, dropout, convolution to 1.5 n, leaky ReLU, batch norm."""
+
+    def __init__(
+        self,
+        inputs: int,
+        filters: int,
+        outputs: int,
+        kernels: tuple[int, int],
+        strides: tuple[Triple, Triple],
+        dropout: float,
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        self.conv1 = SameConv3d(inputs, filters, kernels[0], strides[0])
+        self.dropout = Dropout(dropout)
+        self.conv2 = SameConv3d(filters, outputs, kernels[1], strides[1])
+        self.norm = keras_batch_norm(outputs, momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) -> (B, outputs, T', H', W')."""
+        x = self.dropout(leaky_relu(self.conv1(x)))
+        normalised: Tensor = self.norm(leaky_relu(self.conv2(x)))
+        return normalised
+
+
+class DenseJoint(nn.Module):
+    """3(d): a dense layer over the channels, leaky ReLU, dropout; of added streams or of one stream.
+
+    That the activation is a leaky ReLU is our choice: the counts do not show it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = SameConv3d(inputs, outputs, 1)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) -> (B, outputs, T, H, W)."""
+        out: Tensor = self.dropout(leaky_relu(self.dense(x)))
+        return out
+
+
+class Inception(nn.Module):
+    """3(c): an Inception v1 block without its 1x1x1 branch. Each branch gives `outputs` channels."""
+
+    def __init__(self, inputs: int, reduced: int, outputs: int) -> None:
+        super().__init__()
+        self.a1 = SameConv3d(inputs, reduced, 1)
+        self.a2 = SameConv3d(reduced, outputs, 3)
+        self.b1 = SameConv3d(inputs, reduced, 1)
+        self.b2 = SameConv3d(reduced, outputs, 5)
+        self.c2 = SameConv3d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the three branches, each (B, outputs, T, H, W), **before** their last ReLU; see `join`."""
+        a = self.a2(relu(self.a1(x)))
+        b = self.b2(relu(self.b1(x)))
+        c = self.c2(max_pool(x))
+        return [a, b, c]
+
+
+def join(branches: Sequence[Tensor], stride: int) -> Tensor:
+    """ReLU, concatenation and max-pooling (kernel 3; not at stride 1) of Inception branches.
+
+    Done in the opposite order: all three treat channels alike and ReLU is monotone, so the numbers are the
+    same, and two of the three steps meet an eighth of the values.
+    """
+    if stride > 1:
+        branches = [max_pool(branch, stride) for branch in branches]
+    return relu(torch.cat(list(branches), dim=1))
+
+
+class Head(nn.Module):
+    """Flatten, dropout, dense layers with leaky ReLU, and a last dense layer that gives the logits."""
+
+    def __init__(self, inputs: int, units: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        widths = [inputs, *units, classes]
+        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> logits (B, 1, classes)."""
+        x = self.dropout(x.flatten(1))
+        for layer in self.dense[:-1]:
+            x = leaky_relu(layer(x))
+        logits: Tensor = self.dense[-1](x)
+        return logits[:, None]

@@ -1,0 +1,169 @@
+"""MS-TCN++: a temporal convolutional network that refines its own prediction.
+
+Source: Li et al., "MS-TCN++: multi-stage temporal convolutional network for action segmentation"; the sizes
+are those of the EPFL study on CalMS21 (one generator of 11 dual dilated layers, three refinements of 10,
+64 maps, kernel 3, dropout 0.5). Unlike the reference release, padding is masked in every layer.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from murine.errors import InputError
+from murine.models.blocks import Dropout
+from murine.models.contract import Batch, Model, Output
+from murine.models.factory import MODELS, ModelEntry
+from murine.models.settings import Count, Natural, Share
+
+
+class DilatedConv(nn.Conv1d):
+    """A dilated convolution over time that keeps the length; causal: frame t sees no frame after t."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int, causal: bool) -> None:
+        reach = (kernel - 1) * dilation
+        padding = 0 if causal else reach // 2
+        super().__init__(channels, channels, kernel, padding=padding, dilation=dilation)
+        self.past = reach if causal else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, C, T)."""
+        return super().forward(F.pad(x, (self.past, 0)) if self.past else x)
+
+
+class DualDilatedLayer(nn.Module):
+    """Layer i of L of the generator: dilations 2^(L-1-i) and 2^i side by side, fused, residual."""
+
+    def __init__(
+        self, maps: int, kernel: int, dilations: tuple[int, int], dropout: float, causal: bool
+    ) -> None:
+        super().__init__()
+        self.falling = DilatedConv(maps, kernel, dilations[0], causal)
+        self.rising = DilatedConv(maps, kernel, dilations[1], causal)
+        self.fuse = nn.Conv1d(2 * maps, maps, 1)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, maps, T), zero outside the mask -> the same."""
+        both = torch.cat([self.falling(x), self.rising(x)], dim=1)
+        change: Tensor = self.dropout(F.relu(self.fuse(both)))
+        return (x + change) * mask
+
+
+class DilatedLayer(nn.Module):
+    """A layer of a refinement: dilated convolution, ReLU, 1x1 convolution, residual."""
+
+    def __init__(self, maps: int, kernel: int, dilation: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.dilated = DilatedConv(maps, kernel, dilation, causal)
+        self.mix = nn.Conv1d(maps, maps, 1)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, maps, T), zero outside the mask -> the same."""
+        change: Tensor = self.dropout(self.mix(F.relu(self.dilated(x))))
+        return (x + change) * mask
+
+
+class Stage(nn.Module):
+    """A 1x1 convolution in, layers of growing dilation, a 1x1 convolution out."""
+
+    def __init__(self, inputs: int, maps: int, classes: int, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(inputs, maps, 1)
+        self.layers = nn.ModuleList(layers)
+        self.leave = nn.Conv1d(maps, classes, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, inputs, T) -> logits (B, classes, T), zero outside the mask."""
+        x = self.enter(x) * mask
+        for layer in self.layers:
+            x = layer(x, mask)
+        logits: Tensor = self.leave(x) * mask
+        return logits
+
+
+class MSTCN(Model):
+    """MS-TCN++ on pose features; the logits are the last stage's, `stages` those of the earlier ones.
+
+    `classes`, `features`: columns out and in. `maps`: channels inside. `generator_layers`,
+    `refinement_stages`, `refinement_layers`: as named; a layer more doubles the view in time (8,001 frames
+    for the generator of 11). `kernel` must be odd. `causal`: no frame sees a later one. `exclusive`: a
+    refinement reads the softmax of the stage before it; False: the sigmoid, where behaviours may overlap.
+    """
+
+    streams = ("pose",)
+    predicts = "all"
+
+    def __init__(
+        self,
+        classes: int,
+        features: int,
+        *,
+        maps: Count = 64,
+        generator_layers: Count = 11,
+        refinement_stages: Natural = 3,
+        refinement_layers: Count = 10,
+        kernel: Count = 3,
+        dropout: Share = 0.5,
+        causal: bool = False,
+        exclusive: bool = True,
+    ) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise InputError(f"kernel must be odd, so that a frame has a middle; came {kernel}")
+        self.features = features
+        self.exclusive = exclusive
+        dual: list[nn.Module] = [
+            DualDilatedLayer(maps, kernel, (2 ** (generator_layers - 1 - i), 2**i), dropout, causal)
+            for i in range(generator_layers)
+        ]
+        self.generator = Stage(features, maps, classes, dual)
+        self.refinements = nn.ModuleList()
+        for _ in range(refinement_stages):
+            single: list[nn.Module] = [
+                DilatedLayer(maps, kernel, 2**i, dropout, causal) for i in range(refinement_layers)
+            ]
+            self.refinements.append(Stage(classes, maps, classes, single))
+
+    def forward(self, batch: Batch) -> Output:
+        """Return logits (B, T, classes) of every frame, zero outside the mask."""
+        pose = batch["pose"]
+        if pose.shape[-1] != self.features:
+            raise InputError(
+                f"{pose.shape[-1]} pose features came; this network is built for {self.features}. "
+                "Compute them with the settings it was trained with"
+            )
+        real = batch.get("mask")
+        if real is None:
+            real = torch.ones(pose.shape[:2], dtype=torch.bool, device=pose.device)
+        # Chosen, not multiplied: padding may hold anything, NaN too.
+        x = torch.where(real[..., None], pose, 0.0).transpose(1, 2)
+        mask = real[:, None].to(x.dtype)
+        stages = [self.generator(x, mask)]
+        for refinement in self.refinements:
+            last = stages[-1].float()
+            belief = last.softmax(dim=1) if self.exclusive else last.sigmoid()
+            stages.append(refinement(belief * mask, mask))
+        logits = [stage.transpose(1, 2) for stage in stages]
+        return Output(logits[-1], tuple(logits[:-1]))
+
+
+MODELS.add(
+    "ms_tcn_pp",
+    ModelEntry(
+        build=MSTCN,
+        streams=MSTCN.streams,
+        family="ms_tcn",
+        source="Li et al., MS-TCN++; sizes of the EPFL study on CalMS21",
+        published=None,
+        counted={"classes": 4, "features": 28},
+        tiny={
+            "maps": 16,
+            "generator_layers": 3,
+            "refinement_stages": 2,
+            "refinement_layers": 3,
+        },
+    ),
+)
