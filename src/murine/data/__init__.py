@@ -1,1 +1,1 @@
-"""data."""
+"""Recordings into samples: windows, splits, prepared streams, data sets, augmentation, balance."""
