@@ -14,7 +14,7 @@ from murine.cache import Cache
 from murine.config import InputSettings, WindowSettings
 from murine.data import source as source_module
 from murine.data.dataset import WindowDataset
-from murine.data.prepare import cached_streams, pose_names, prepare, prepare_all
+from murine.data.prepare import cached_streams, pose_names, prepare
 from murine.data.prepared import StoredArray
 from murine.data.source import Source, arrange_pose, open_source
 from murine.errors import InputError, StorageError
@@ -194,7 +194,8 @@ def test_recordings_without_labels_or_video(study: Project) -> None:
     assert p.timeline.fps == pytest.approx(FPS)
     with pytest.raises(InputError, match="'b' has pose alone"):
         prepare(study, study.recordings[1], SIZE, ("rgb",))
-    both = prepare_all(study, study.recordings, SIZE, ("pose",))
+    both = [prepare(study, recording, SIZE, ("pose",)) for recording in study.recordings]
+    assert pose_names(study.recordings[0]) == (("mouse",), ("head", "tail"))
     assert np.array_equal(both[0].table("pose"), both[1].table("pose"), equal_nan=True)
     data = WindowDataset(both, WindowSettings(8, 0.4), train=True)
     assert {int(item["recording"]) for item in data} == {0}
@@ -277,8 +278,8 @@ def test_poses_are_brought_into_the_order_a_network_knows() -> None:
     other = arrange_pose(pose, ("rat3", "rat4"), pose.keypoints, "p.csv")
     assert other.animals == ("rat3", "rat4")
     assert np.array_equal(other.xy, pose.xy)
-    with pytest.raises(InputError, match=r"p\.csv: has no keypoint noes, .* Did you mean 'nose'"):
-        arrange_pose(pose, ("one", "two"), ("noes",), "p.csv")
+    with pytest.raises(InputError, match=r"p\.csv: has no keypoint nosee, .* Did you mean 'nose'"):
+        arrange_pose(pose, ("one", "two"), ("nosee",), "p.csv")
     with pytest.raises(InputError, match=r"tracks 2 animals \(one, two\), and the model needs 1 \(m\)"):
         arrange_pose(pose, ("m",), ("nose",), "p.csv")
 

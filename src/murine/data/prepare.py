@@ -54,37 +54,6 @@ def prepare(
     return Prepared(recording.id, kept, target, source.sampling, times, project.ethogram)
 
 
-def prepare_all(
-    project: Project,
-    recordings: Sequence[Recording],
-    settings: InputSettings,
-    streams: Sequence[str],
-    cache: Cache | None = None,
-    *,
-    animals: Sequence[str] = (),
-    keypoints: Sequence[str] = (),
-    progress: Progress = SILENT,
-) -> list[Prepared]:
-    """Return all recordings prepared, their poses in the order of the first one's names by default.
-
-    Raises as `prepare` does, at the first recording at fault.
-    """
-    if "pose" in streams and not keypoints and recordings:
-        animals, keypoints = pose_names(recordings[0])
-    prepared = []
-    with progress.task("preparing", len(recordings), "recordings") as task:
-        for recording in recordings:
-            task.note(recording.id)
-            prepared.append(
-                prepare(
-                    project, recording, settings, streams, cache,
-                    animals=animals, keypoints=keypoints, progress=progress,
-                )
-            )  # fmt: skip
-            task.advance()
-    return prepared
-
-
 def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the animals and keypoints of a recording's pose file; raises InputError without one."""
     if recording.pose is None:
