@@ -7,8 +7,6 @@ import itertools
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -76,8 +74,8 @@ class Toy:
             "pose": self.x[index] + float(shift),
             "mask": torch.ones(4, dtype=torch.bool),
             "target": self.y[index],
-            "recording": 0,
-            "start": 4 * index,
+            "recording": torch.tensor(0),
+            "start": torch.tensor(4 * index),
         }
 
 
@@ -371,30 +369,54 @@ def test_state_round_trip(tmp_path: Path) -> None:
 SLOW = 60
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to start processes quickly")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_killed_at_random_moments_it_ends_the_same(tmp_path: Path) -> None:
-    """A process is really killed (SIGKILL), three times, and started again."""
+    """A process is really killed (SIGKILL), several times, and started again."""
     whole, _ = run(tmp_path / "whole", recipe(epochs=SLOW))
     folder = tmp_path / "killed"
     generator = random.Random(5)
     killed_at: list[int] = []
-    starts = 0
-    while starts < 20:
-        starts += 1
-        with subprocess.Popen([sys.executable, __file__, str(folder)]) as process:
-            before = _epochs(folder)
-            while len(killed_at) < 3 and process.poll() is None and _epochs(folder) < before + 2:
-                time.sleep(0.005)
-            if len(killed_at) < 3:
-                time.sleep(generator.uniform(0, 0.05))
-                process.send_signal(signal.SIGKILL)
-                killed_at.append(_epochs(folder))
-            elif process.wait() == 0:
-                break
-    assert starts == 4
-    assert 0 < killed_at[0] < killed_at[1] < killed_at[2] < SLOW
+    for starts in range(1, 20):
+        before = _epochs(folder)
+        child = os.fork()
+        if child == 0:
+            _train_slowly(folder)
+        while len(killed_at) < 5 and _epochs(folder) < before + 2:
+            time.sleep(0.001)
+        if len(killed_at) < 5:
+            time.sleep(generator.uniform(0, 0.03))
+            os.kill(child, signal.SIGKILL)
+            killed_at.append(_epochs(folder))
+        _, status = os.waitpid(child, 0)
+        if os.waitstatus_to_exitcode(status) == 0:
+            break
+    assert starts == 6
+    assert sorted(set(killed_at)) == killed_at
+    assert 0 < killed_at[0]
+    assert killed_at[-1] < SLOW
     resumed, _ = run(folder, recipe(epochs=SLOW))
     assert same(whole, resumed)
     assert rows(folder) == rows(tmp_path / "whole")
+
+
+def _train_slowly(folder: Path) -> None:
+    """Train in a child process and leave it at once, without pytest noticing."""
+    status = 1
+    try:
+        validation = Toy(8, seed=1)
+        fit(
+            network(),
+            recipe(epochs=SLOW),
+            SlowToy(),
+            validation,
+            folder,
+            ethogram=ETHOGRAM,
+            identity="same",
+        )
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def _epochs(folder: Path) -> int:
@@ -427,16 +449,3 @@ def test_step_and_cosine_by_hand() -> None:
     assert [step.rate(e) for e in (0, 2, 3, 5, 6)] == pytest.approx([2e-3, 2e-3, 2e-4, 2e-4, 2e-5])
     cosine = SCHEDULES["cosine"](TrainingSettings(learning_rate=1.0, epochs=4))
     assert [cosine.rate(e) for e in (0, 2, 4)] == pytest.approx([1.0, 0.5, 0.0])
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    fit(
-        network(),
-        recipe(epochs=SLOW),
-        SlowToy(),
-        Toy(8, seed=1),
-        Path(sys.argv[1]),
-        ethogram=ETHOGRAM,
-        identity="same",
-    )

@@ -1,0 +1,138 @@
+"""What a user may hand to a prediction, and the recordings it means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from murine import formats
+from murine.data.prepared import PICTURES
+from murine.data.source import Source, open_source
+from murine.errors import InputError
+from murine.files import require_file
+from murine.project import PROJECT_FILE, Project, load_pose, load_project, timeline
+from murine.train.runs import TrainedRun
+from murine.types import Recording
+from murine.video import VIDEO_SUFFIXES
+
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\n]')
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recording to predict; `project` is the one it stands in, if any; `given`: what was handed over."""
+
+    recording: Recording
+    given: Path
+    project: Project | None = None
+
+
+def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> list[Job]:
+    """Return the recordings that some files and folders mean, each name once.
+
+    A project folder means its recordings, those without labels first; another folder its videos. `fps`:
+    frames per second of pose files. Raises InputError for an input that is missing, that does not suit
+    the model's streams, or two of one name.
+    """
+    jobs: list[Job] = []
+    for path in map(Path, inputs):
+        if path.is_dir() and (path / PROJECT_FILE).exists():
+            project = load_project(path)
+            ordered = sorted(project.recordings, key=project.is_labelled)
+            jobs += [Job(recording, path, project) for recording in ordered]
+        elif path.is_dir():
+            jobs += [_file_job(run, found, fps) for found in _videos_in(run, path)]
+        else:
+            jobs.append(_file_job(run, path, fps))
+    if not jobs:
+        raise InputError("nothing to predict: give videos, pose files or a project folder.")
+    seen: dict[str, Job] = {}
+    for job in jobs:
+        other = seen.setdefault(job.recording.id.casefold(), job)
+        if other is not job:
+            raise InputError(
+                f"{other.given} and {job.given} would both be called '{job.recording.id}'. Rename one, or "
+                "predict them into different folders."
+            )
+    return jobs
+
+
+def open_job(run: TrainedRun, job: Job) -> Source:
+    """Open the files of a recording as the network sees them.
+
+    Raises InputError for files that cannot be read, lack a keypoint or do not fit each other.
+    """
+    animals, keypoints = ((), ()) if run.pose is None else (run.pose.animals, run.pose.keypoints)
+    settings, streams, recording = run.recipe.input, run.model.streams, job.recording
+    times = pose = None
+    if job.project is not None:
+        times = timeline(recording)
+        if recording.pose is not None and _tracks(run):
+            pose = load_pose(job.project, recording)
+    return open_source(
+        recording, settings, streams, timeline=times, pose=pose, animals=animals, keypoints=keypoints
+    )
+
+
+def _sees(run: TrainedRun) -> bool:
+    return bool(set(run.model.streams) & set(PICTURES))
+
+
+def _tracks(run: TrainedRun) -> bool:
+    return "pose" in run.model.streams or (_sees(run) and bool(run.recipe.input.crop_keypoint))
+
+
+def _file_job(run: TrainedRun, path: Path, fps: float | None) -> Job:
+    require_file(path, "a video" if _sees(run) else "a pose file")
+    if _sees(run) and _tracks(run):
+        raise InputError(
+            f"{path}: model '{run.name}' needs a video and its pose together, which one file cannot say. "
+            "Pair them with 'murine init', then predict the project folder."
+        )
+    is_video = path.suffix.lower() in VIDEO_SUFFIXES
+    if _sees(run):
+        if not is_video and _is_pose(path):
+            raise InputError(
+                f"{path}: model '{run.name}' sees video ({' and '.join(run.model.streams)}), and a pose file "
+                "came. Give the video it was tracked in."
+            )
+        return Job(Recording(_name(path), video=path), path)
+    if is_video:
+        raise InputError(
+            f"{path}: model '{run.name}' sees pose, and a video came. Track the animals first (DeepLabCut, "
+            "for example) and give the pose file."
+        )
+    rate = fps if fps is not None else run.fps
+    if rate is None:
+        raise InputError(
+            f"{path}: its frame rate is not known. Give frames per second (--fps), or predict a project, "
+            "whose recordings.csv has a column 'fps'."
+        )
+    return Job(Recording(_name(path), pose=path, fps=rate), path)
+
+
+def _is_pose(path: Path) -> bool:
+    try:
+        formats.detect(path, "pose")
+    except InputError:
+        return False
+    return True
+
+
+def _videos_in(run: TrainedRun, folder: Path) -> list[Path]:
+    if not _sees(run):
+        raise InputError(
+            f"{folder}: not a project (no {PROJECT_FILE}). Name the pose files one by one, such as "
+            f"{folder}/*.csv."
+        )
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: neither a project (no {PROJECT_FILE}) nor a folder with videos.")
+    return found
+
+
+def _name(path: Path) -> str:
+    stem = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return _NOT_IN_NAMES.sub("_", Path(stem).stem)

@@ -1,0 +1,85 @@
+"""What an interrupted prediction has done so far: rows of probabilities, and whose they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.files import make_folder, storage_error, write_json
+
+ROWS_FILE = "rows.f32"
+STATE_FILE = "state.json"
+
+EVERY_S = 2.0
+"""Seconds of work that a kill may cost."""
+
+
+class Partial:
+    """Rows (S, C) float32 in a folder, added in order.
+
+    `key` says what the rows are of (model, input, settings); rows of another key are thrown away. Rows
+    count once they are committed: whatever comes after them in the file is written over.
+    """
+
+    def __init__(self, folder: Path, key: str, classes: int) -> None:
+        self.folder = make_folder(folder)
+        self.rows = 0
+        self._key = key
+        self._classes = classes
+        self._path = self.folder / ROWS_FILE
+        self._committed_at = time.monotonic()
+        state = self.folder / STATE_FILE
+        if state.exists() and self._path.exists():
+            known = json.loads(state.read_text(encoding="utf-8"))
+            enough = self._path.stat().st_size >= int(known["rows"]) * classes * 4
+            if known["key"] == key and enough:
+                self.rows = int(known["rows"])
+        try:
+            if self.rows == 0:
+                state.unlink(missing_ok=True)
+                self._path.write_bytes(b"")
+            self._file = self._path.open("r+b")
+            self._file.truncate(self.rows * classes * 4)
+            self._file.seek(self.rows * classes * 4)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+
+    def add(self, start: int, values: NDArray[np.float32]) -> None:
+        """Add the rows from sample `start` on, which must follow the last ones."""
+        if start != self.rows:
+            raise ValueError(f"rows from {self.rows} on were expected, {start} came")
+        try:
+            self._file.write(np.ascontiguousarray(values, dtype="<f4").tobytes())
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        self.rows += len(values)
+        if time.monotonic() - self._committed_at > EVERY_S:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make the rows so far count."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        write_json(self.folder / STATE_FILE, {"key": self._key, "rows": self.rows})
+        self._committed_at = time.monotonic()
+
+    def values(self) -> NDArray[np.float32]:
+        """Return all rows, (S, C)."""
+        self._file.flush()
+        return np.fromfile(self._path, dtype="<f4").reshape(-1, self._classes)
+
+    def close(self) -> None:
+        """Let go of the file; the rows stay for the next time."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Take the folder away: the prediction is finished."""
+        self._file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,144 @@
+"""Predict many recordings: one Parquet file and one table of bouts each, resumable within and between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from murine import __version__, formats
+from murine.config import recipe_to_dict
+from murine.data.source import Source
+from murine.errors import InputError
+from murine.files import make_folder, value_hash
+from murine.postprocess import Step, apply, make_steps
+from murine.predict.inputs import Job, find_jobs, open_job
+from murine.predict.partial import Partial
+from murine.predict.stream import predict_recording
+from murine.predictions import read_header, read_prediction, write_prediction
+from murine.progress import SILENT, Progress
+from murine.train.runs import TrainedRun, load_run
+from murine.types import Prediction
+
+PARTIAL_FOLDER = ".unfinished"
+
+
+def predict(
+    run_folder: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    fps: float | None = None,
+    resume: bool = True,
+    device: str = "auto",
+    progress: Progress = SILENT,
+) -> list[Path]:
+    """Predict recordings with a trained network; return the Parquet files, one per recording.
+
+    `inputs`: videos, pose files (at `fps` frames per second, by default those of the training
+    recordings), or a project folder. Beside OUT/ID.parquet lies OUT/ID.bouts.csv, after the recipe's
+    post-processing. A recording that is finished for the same network, files and settings is skipped,
+    an unfinished one goes on where it was; `resume` False begins anew. A recording that cannot be
+    predicted does not stop the others: InputError names all of those in the end.
+    """
+    run = load_run(run_folder)
+    out = make_folder(Path(out))
+    jobs = find_jobs(run, inputs, fps)
+    steps = make_steps(run.recipe.postprocess)
+    if fps is None and any(job.recording.video is None and job.project is None for job in jobs):
+        progress.message(f"no frame rate given: {run.fps:g} frames/s, as in the training recordings")
+    written: list[Path] = []
+    faults: list[str] = []
+    with progress.task("predicting", len(jobs), "recordings") as task:
+        for job in jobs:
+            task.note(job.recording.id)
+            try:
+                written.append(_predict_one(run, job, out, steps, resume, device, progress))
+            except InputError as error:
+                if len(jobs) == 1:
+                    raise
+                faults.append(f"{job.recording.id}: {error}")
+            task.advance()
+    if faults:
+        done = f"; the other {len(written)} are in {out}" if written else ""
+        raise InputError(
+            f"{len(faults)} of {len(jobs)} recordings could not be predicted{done}:\n"
+            + "\n".join(f"  - {fault}" for fault in faults)
+        )
+    return written
+
+
+def _predict_one(
+    run: TrainedRun,
+    job: Job,
+    out: Path,
+    steps: Sequence[Step],
+    resume: bool,
+    device: str,
+    progress: Progress,
+) -> Path:
+    source = open_job(run, job)
+    key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
+    name = job.recording.id
+    path = out / f"{name}.parquet"
+    prediction = read_prediction(path) if resume and _is_finished(path, key) else None
+    if prediction is None:
+        partial = Partial(out / PARTIAL_FOLDER / name, key if resume else "", len(run.ethogram))
+        try:
+            with progress.task(name, len(source.sampling), "frames") as task:
+                prediction = predict_recording(
+                    run,
+                    source,
+                    device=device,
+                    meta=_meta(run, job, source, key),
+                    partial=partial,
+                    task=task,
+                )
+            write_prediction(path, prediction)
+        except BaseException:
+            # whatever stopped it (Ctrl-C, a full disk), what is done counts the next time
+            partial.commit()
+            partial.close()
+            raise
+        partial.remove()
+        _remove_if_empty(out / PARTIAL_FOLDER)
+    write_bouts(out / f"{name}.bouts.csv", prediction, steps)
+    return path
+
+
+def write_bouts(path: Path, prediction: Prediction, steps: Sequence[Step]) -> None:
+    """Write what a prediction comes to after post-processing as a plain table of bouts."""
+    bouts = apply(prediction, steps)
+    formats.write_labels(path, bouts, prediction.timeline, "bouts", recording=prediction.recording)
+
+
+def _is_finished(path: Path, key: str) -> bool:
+    """Return whether a prediction is there already, of this network, these files and settings."""
+    if not path.exists():
+        return False
+    try:
+        return bool(read_header(path)["meta"].get("key") == key)
+    except InputError:
+        return False
+
+
+def _meta(run: TrainedRun, job: Job, source: Source, key: str) -> dict[str, Any]:
+    recipe = recipe_to_dict(run.recipe)
+    files = {"video": job.recording.video, "pose": job.recording.pose}
+    return {
+        "key": key,
+        "model": run.name,
+        "model_hash": run.hash,
+        "run": "" if run.folder is None else run.folder.resolve().name,
+        "files": {what: path.name for what, path in files.items() if path is not None},
+        "file_hashes": dict(source.hashes),
+        "recipe": recipe["name"],
+        "settings": {"input": recipe["input"], "window": recipe["window"]},
+        "postprocess": recipe["postprocess"],
+        "murine_version": __version__,
+    }
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,53 @@
+"""What a recipe names, looked up where it is owned; all faults at once, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from murine.config import Recipe
+from murine.data.augment import AUGMENT
+from murine.errors import ConfigError, suggest
+from murine.models import MODELS, setting_faults
+from murine.pose import FEATURES
+from murine.postprocess import make_steps
+from murine.train.losses import LOSSES
+from murine.train.schedule import OPTIMIZERS, SCHEDULES
+from murine.video.flow import ENCODINGS, FLOW_METHODS
+from murine.video.photometry import PHOTOMETRY
+
+
+def recipe_faults(recipe: Recipe) -> list[str]:
+    """Return a line for every name or setting of a recipe that does not exist; `load_recipe(check=...)`."""
+    training, given = recipe.training, recipe.input
+    faults = [f"model: {fault}" for fault in setting_faults(recipe.model, recipe.model_settings)]
+    faults += _unknown("training.loss", [training.loss], LOSSES)
+    faults += _unknown("training.optimizer", [training.optimizer], OPTIMIZERS)
+    faults += _unknown("training.schedule", [training.schedule], SCHEDULES)
+    faults += _unknown("training.augment", training.augment, AUGMENT)
+    faults += _unknown("input.photometry", [given.photometry], PHOTOMETRY)
+    faults += _unknown("input.flow", [given.flow], FLOW_METHODS)
+    faults += _unknown("input.flow_encoding", [given.flow_encoding], ENCODINGS)
+    faults += _unknown("input.pose_features", given.pose_features, FEATURES)
+    if recipe.model in MODELS:
+        pictures = {"rgb", "flow"} & set(MODELS[recipe.model].streams)
+        if pictures and recipe.window.frames == 0:
+            faults.append(
+                f"window.frames: 0 means whole recordings, and the pictures of '{recipe.model}' would not "
+                "fit into memory; choose a number of frames"
+            )
+    try:
+        make_steps(recipe.postprocess)
+    except ConfigError as error:
+        faults += error.faults
+    return faults
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ConfigError listing every fault that `recipe_faults` finds."""
+    if faults := recipe_faults(recipe):
+        raise ConfigError(f"recipe '{recipe.name}'", faults)
+
+
+def _unknown(setting: str, names: Iterable[str], known: Mapping[str, Any]) -> list[str]:
+    return [f"{setting}: unknown '{n}'.{suggest(n, known)}" for n in names if n not in known]

@@ -1,0 +1,192 @@
+"""Honest scores: train on some recordings, judge on the others, fold by fold.
+
+An evaluation's folder: config.toml, splits.json, folds/NAME (a run folder each), predictions/ID.parquet
+(every recording as predicted by the network that did not see it), scores.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine import __version__
+from murine.config import Recipe, save_recipe
+from murine.data.splits import Split, make_splits
+from murine.errors import InputError
+from murine.files import make_folder, value_hash, write_json
+from murine.metrics import majority_baseline, score_frames, score_segments
+from murine.postprocess import apply, make_steps
+from murine.predict.sources import PreparedSource
+from murine.predict.stream import predict_recording
+from murine.predictions import read_header, read_prediction, write_prediction
+from murine.progress import SILENT, Progress
+from murine.project import load_bouts
+from murine.train.run import short_name, train_split
+from murine.train.runs import CONFIG_FILE, MODEL_FILE, SPLITS_FILE, TrainedRun, write_environment
+from murine.train.study import Study, open_study
+from murine.types import Bouts, FloatArray, Prediction
+
+Frames = NDArray[np.int8]
+
+SCORES_FILE = "scores.json"
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation came to: its folder, the out-of-fold predictions, scores.json as values."""
+
+    folder: Path
+    predictions: tuple[Path, ...]
+    scores: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One recording: what people said, what the network said, what was decided after post-processing."""
+
+    truth: Bouts
+    prediction: Prediction
+    decided: Bouts
+
+
+def evaluate(
+    project_folder: Path,
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    resume: bool = True,
+    progress: Progress = SILENT,
+) -> Evaluation:
+    """Cross-validate a recipe on a project's labelled recordings.
+
+    `out`: default PROJECT/evaluations/NAME. Every fold trains and stops early without its test recordings.
+    A finished fold of the same settings, labels and files is not run again, an interrupted one goes on;
+    `resume` False begins anew. Where the unit of a project is a recording (clips), its probabilities are
+    averaged and the recording counts once; otherwise every labelled frame counts. Raises what
+    `open_study`, `make_splits` and `train_split` raise.
+    """
+    project_folder = Path(project_folder)
+    out = Path(out) if out is not None else project_folder / "evaluations" / short_name(recipe)
+    make_folder(out)
+    study = open_study(project_folder, recipe, progress=progress)
+    splits = make_splits(
+        study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
+    )
+    save_recipe(recipe, out / CONFIG_FILE)
+    write_json(out / SPLITS_FILE, [split.to_dict() for split in splits])
+    write_environment(out)
+    paths: dict[str, Path] = {}
+    reused: list[str] = []
+    with progress.task("evaluating", len(splits), "folds") as task:
+        for split in splits:
+            task.note(split.name)
+            folder = out / "folds" / split.name
+            trained = not (resume and (folder / MODEL_FILE).exists())
+            run = train_split(study, split, folder, resume=resume, progress=progress)
+            for id_ in split.test:
+                paths[id_] = out / "predictions" / f"{id_}.parquet"
+                if trained or not _is_of(paths[id_], run):
+                    _predict(study, run, split, id_, paths[id_])
+            if not trained:
+                reused.append(split.name)
+            task.advance()
+    judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
+    scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
+    write_json(out / SCORES_FILE, scores)
+    write_json(
+        out / EVALUATION_FILE,
+        {"murine_version": __version__, "project": str(project_folder.resolve()), "recipe": recipe.name},
+    )
+    return Evaluation(out, tuple(paths.values()), scores)
+
+
+def _is_of(path: Path, run: TrainedRun) -> bool:
+    """Return whether a prediction was made by this very network."""
+    try:
+        return bool(read_header(path)["meta"].get("model_hash") == run.hash)
+    except InputError:
+        return False
+
+
+def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path) -> None:
+    meta = {
+        "model": run.name,
+        "model_hash": run.hash,
+        "fold": split.name,
+        "settings": value_hash([run.identity]),
+        "murine_version": __version__,
+    }
+    source = PreparedSource(study.prepared[id_])
+    device = study.recipe.training.device
+    write_prediction(path, predict_recording(run, source, device=device, meta=meta))
+
+
+def judge_recording(study: Study, path: Path, recipe: Recipe) -> Judged:
+    """Return a prediction beside its labels, decided by the recipe's post-processing."""
+    prediction = read_prediction(path)
+    truth = load_bouts(study.project, study.project.recording(prediction.recording))
+    return Judged(truth, prediction, apply(prediction, make_steps(recipe.postprocess)))
+
+
+def score_all(judged: dict[str, Judged], splits: Sequence[Split], unit: str) -> dict[str, Any]:
+    """Return the scores of an evaluation, as scores.json holds them.
+
+    `pooled`: frames (or recordings) of all folds together, decided after post-processing; `raw`: before
+    it; `baseline`: always the commonest behaviour; `segments`: bouts, where behaviours exclude each
+    other and are labelled frame by frame; `recordings`, `folds`: frames and segments of each alone.
+    """
+    everyone = list(judged.values())
+    ethogram = everyone[0].prediction.ethogram
+    truth, values, decided = _rows(everyone, unit)
+    pooled = score_frames(truth, values, ethogram, decided=decided).to_dict()
+    return {
+        "unit": unit,
+        "pooled": pooled,
+        "raw": score_frames(truth, values, ethogram).to_dict(),
+        "baseline": majority_baseline(truth, ethogram).to_dict(),
+        "segments": _segments(everyone, unit),
+        "recordings": {id_: _brief([one], unit) for id_, one in judged.items()},
+        "folds": {s.name: _brief([judged[id_] for id_ in s.test], unit) for s in splits},
+        "notes": [f"{s.name}: {note}" for s in splits for note in s.notes],
+    }
+
+
+def _rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Frames | None]:
+    """Return truth, probabilities and decisions (N, C), a row per unit; None: decide plainly."""
+    if unit == "recording":
+        truth = np.stack([(j.truth.frames() == 1).any(axis=0).astype(np.int8) for j in judged])
+        return truth, np.stack([j.prediction.probabilities.mean(axis=0) for j in judged]), None
+    truth = np.concatenate([j.truth.frames() for j in judged])
+    values = np.concatenate([j.prediction.probabilities for j in judged])
+    return truth, values, np.concatenate([j.decided.frames() for j in judged])
+
+
+def _brief(judged: list[Judged], unit: str) -> dict[str, Any]:
+    truth, values, decided = _rows(judged, unit)
+    if not (truth != -1).any():
+        return {"frames": None, "segments": None}
+    scores = score_frames(truth, values, judged[0].prediction.ethogram, decided=decided)
+    return {"frames": scores.to_dict(), "segments": _segments(judged, unit)}
+
+
+def _segments(judged: list[Judged], unit: str) -> dict[str, Any] | None:
+    if unit == "recording" or not judged[0].prediction.ethogram.exclusive:
+        return None
+    truth, said = [j.truth.classes() for j in judged], [j.decided.classes() for j in judged]
+    return score_segments(truth, said).to_dict()
+
+
+def load_scores(folder: Path) -> dict[str, Any]:
+    """Return scores.json of an evaluation; raises InputError where there is none."""
+    path = Path(folder) / SCORES_FILE
+    if not path.exists():
+        raise InputError(f"{folder}: holds no evaluation ({SCORES_FILE}). Run 'murine evaluate' first.")
+    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return scores

@@ -1,0 +1,198 @@
+"""From a project and a recipe to a run folder."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from murine.config import Recipe, save_recipe
+from murine.data.dataset import WindowDataset
+from murine.data.prepared import Prepared
+from murine.data.sampling import binary_weights, class_counts, class_weights, known_counts
+from murine.data.splits import Split, training_split
+from murine.errors import InputError
+from murine.files import make_folder, write_json
+from murine.models import complete_settings, create_model, model_settings
+from murine.models.contract import Model
+from murine.pose.scaler import fit_scaler
+from murine.progress import SILENT, Progress
+from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers
+from murine.train.loop import fit
+from murine.train.runs import (
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    MODEL_FILE,
+    SPLITS_FILE,
+    WEIGHTS_FILE,
+    PoseLayout,
+    TrainedRun,
+    load_run,
+    save_run,
+    write_environment,
+)
+from murine.train.study import Study, frame_rate, open_study, rgb_statistics
+from murine.train.tensorboard import tensorboard_log
+from murine.types import Ethogram
+
+OWN_FILES = (
+    MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE,
+)  # fmt: skip
+"""What training writes into a run folder, and all that starting anew removes from it."""
+
+
+def train(
+    project_folder: Path,
+    recipe: Recipe,
+    *,
+    name: str | None = None,
+    folder: Path | None = None,
+    resume: bool = True,
+    progress: Progress = SILENT,
+) -> Path:
+    """Train one network on every labelled recording (less the validation share); return its run folder.
+
+    `folder`: default PROJECT/models/NAME, `name` by default the recipe's. A run that was stopped goes on
+    from its last whole epoch, a finished one is left as it is; `resume` False begins anew. Raises
+    InputError where the folder holds another run, and what `open_study` raises.
+    """
+    project_folder = Path(project_folder)
+    if folder is None:
+        folder = project_folder / "models" / (name or short_name(recipe))
+    study = open_study(project_folder, recipe, progress=progress)
+    split = training_split(
+        study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
+    )
+    train_split(study, split, Path(folder), resume=resume, progress=progress)
+    return Path(folder)
+
+
+def short_name(recipe: Recipe) -> str:
+    """Return the last part of a recipe's name: what its folders are called."""
+    return recipe.name.rsplit("/", 1)[-1]
+
+
+def train_split(
+    study: Study, split: Split, folder: Path, *, resume: bool = True, progress: Progress = SILENT
+) -> TrainedRun:
+    """Train on one split's training recordings, stop by its validation recordings; return the network.
+
+    What is learned from data besides weights (feature scaling, brightness, class weights) comes from the
+    training recordings alone. A finished run of the same identity is only loaded.
+    """
+    make_folder(folder)
+    if not resume:
+        _clear(folder)
+    drop_leftovers(folder)
+    identity = study.identity(split)
+    if (folder / MODEL_FILE).exists():
+        run = load_run(folder)
+        if run.identity != identity:
+            raise InputError(
+                f"{folder}: holds a network trained with other settings, labels or files. Choose another "
+                "name or folder for this one, or delete that folder."
+            )
+        return run
+    recipe, settings = study.recipe, study.recipe.training
+    training, validation = study.of(split.train), study.of(split.validation)
+    layout = _pose_layout(study, split)
+    model = _build(study, training, layout)
+    scaler = None if layout is None else layout.scaler
+    train_set = WindowDataset(
+        training,
+        recipe.window,
+        model.predicts,
+        train=True,
+        augment=settings.augment,
+        seed=settings.seed,
+        samples_per_epoch=settings.samples_per_epoch,
+        scaler=scaler,
+    )
+    validation_set = None
+    if validation:
+        validation_set = WindowDataset(
+            validation, recipe.window, model.predicts, train=False, scaler=scaler
+        )
+    weights = _weights(train_set, training, study.ethogram) if settings.class_weights else None
+    save_recipe(recipe, folder / CONFIG_FILE)
+    write_json(folder / SPLITS_FILE, [split.to_dict()])
+    write_environment(folder)
+    for note in split.notes:
+        progress.message(f"{split.name}: {note}")
+    with ExitStack() as stack:
+        log = stack.enter_context(tensorboard_log(folder)) if settings.tensorboard else None
+        fit(
+            model,
+            recipe,
+            train_set,
+            validation_set,
+            folder,
+            ethogram=study.ethogram,
+            class_weights=weights,
+            identity=identity,
+            progress=progress,
+            log=log,
+        )
+    run = TrainedRun(
+        model=model,
+        name=recipe.model,
+        ethogram=study.ethogram,
+        recipe=recipe,
+        hash="",
+        identity=identity,
+        pose=layout,
+        fps=frame_rate(training),
+    )
+    save_run(folder, run)
+    # the memory of training is several times the network's size and of no more use
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    return load_run(folder)
+
+
+def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) -> Model:
+    """Return the recipe's network with fresh weights, fitted to the project's behaviours and input."""
+    recipe, given = study.recipe, study.recipe.input
+    derived = {
+        "frames": recipe.window.frames,
+        "size": given.size,
+        "flow_channels": 3 if given.flow_encoding == "hsv" else 2,
+        "exclusive": study.ethogram.exclusive,
+    }
+    settings = complete_settings(recipe.model, recipe.model_settings, derived)
+    wanted = {"rgb_mean", "rgb_std"} & set(model_settings(recipe.model))
+    if wanted and not wanted & set(recipe.model_settings):
+        mean, deviation = rgb_statistics(training)
+        settings |= {"rgb_mean": mean, "rgb_std": deviation}
+    return create_model(
+        recipe.model,
+        classes=len(study.ethogram),
+        features=None if layout is None else len(layout.scaler),
+        settings=settings,
+        seed=recipe.training.seed,
+    )
+
+
+def _pose_layout(study: Study, split: Split) -> PoseLayout | None:
+    training = study.of(split.train)
+    if "pose" not in training[0].streams:
+        return None
+    return PoseLayout(study.animals, study.keypoints, fit_scaler(p.table("pose") for p in training))
+
+
+def _weights(train_set: WindowDataset, training: list[Prepared], ethogram: Ethogram) -> torch.Tensor:
+    """Return the weights of behaviours; one that no training window shows weighs nothing."""
+    names = ethogram.behaviours
+    if ethogram.exclusive:
+        values = class_weights(train_set.label_counts(), names, absent="zero")
+    else:
+        values = binary_weights(class_counts(training), known_counts(training), names, absent="zero")
+    return torch.from_numpy(np.asarray(values))
+
+
+def _clear(folder: Path) -> None:
+    for name in OWN_FILES:
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)

@@ -1,0 +1,146 @@
+"""A run folder: everything that training decided, so that prediction needs nothing else.
+
+config.toml (all settings), model.json + weights.safetensors (the network, and what was learned from the
+training recordings besides: feature scaling, keypoints, frame rate), metrics.csv, splits.json,
+environment.json. state.safetensors is the run's memory while it trains.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from murine import __version__
+from murine.config import Recipe, recipe_from_dict, recipe_to_dict
+from murine.errors import InputError
+from murine.files import write_json
+from murine.models import load_model, save_model
+from murine.models.contract import Model
+from murine.pose.scaler import Scaler
+from murine.train.checkpoint import STATE_FILE, load_state
+from murine.types import Ethogram
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+CONFIG_FILE = "config.toml"
+SPLITS_FILE = "splits.json"
+ENVIRONMENT_FILE = "environment.json"
+
+
+@dataclass(frozen=True, eq=False)
+class PoseLayout:
+    """What a model expects of a pose: names in their order, and how its features were scaled."""
+
+    animals: tuple[str, ...]
+    keypoints: tuple[str, ...]
+    scaler: Scaler
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-like form; `PoseLayout.from_dict` gives the layout back."""
+        names = {"animals": list(self.animals), "keypoints": list(self.keypoints)}
+        return {**names, "scaler": self.scaler.to_dict()}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> PoseLayout:
+        """Return the layout that `to_dict` described."""
+        scaler = Scaler.from_dict(form["scaler"])
+        return cls(tuple(form["animals"]), tuple(form["keypoints"]), scaler)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A trained network and how to feed it. `pose` is None for a network that sees no pose; `fps` is the
+    frame rate of the training recordings if they agree; `hash` is of the weights and their description,
+    `identity` of what they were learned from and how.
+    """
+
+    model: Model
+    name: str
+    ethogram: Ethogram
+    recipe: Recipe
+    hash: str
+    identity: str = ""
+    pose: PoseLayout | None = None
+    fps: float | None = None
+    folder: Path | None = None
+
+
+def save_run(folder: Path, run: TrainedRun) -> None:
+    """Write model.json and weights.safetensors, which make a run folder a finished one."""
+    extra = {
+        "recipe": recipe_to_dict(run.recipe),
+        "pose": None if run.pose is None else run.pose.to_dict(),
+        "fps": run.fps,
+        "identity": run.identity,
+    }
+    save_model(run.name, run.model, folder, run.ethogram, extra)
+
+
+def load_run(folder: Path) -> TrainedRun:
+    """Return the network of a finished run folder.
+
+    Raises InputError for a folder that is none or whose training is not finished, VersionError for one
+    of a later murine.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "not found"
+        raise InputError(
+            f"{folder}: {what}. Give the folder of a trained model (murine train makes it)."
+        )
+    if not (folder / MODEL_FILE).exists():
+        state = load_state(folder) if (folder / STATE_FILE).exists() else None
+        if state is not None:
+            raise InputError(
+                f"{folder}: training was stopped after {state.numbers.epoch} epochs. Run the same "
+                "'murine train' command again; it goes on from there."
+            )
+        raise InputError(
+            f"{folder}: holds no trained model ({MODEL_FILE}). Give a folder that 'murine train' made, "
+            "such as STUDY/models/NAME."
+        )
+    loaded = load_model(folder)
+    extra = loaded.extra
+    if "recipe" not in extra:
+        raise InputError(
+            f"{folder}: its {MODEL_FILE} does not say how to prepare recordings ('recipe' is missing)."
+        )
+    return TrainedRun(
+        model=loaded.model,
+        name=loaded.name,
+        ethogram=loaded.ethogram,
+        recipe=recipe_from_dict(extra["recipe"], source=folder / MODEL_FILE),
+        hash=loaded.hash,
+        identity=extra.get("identity", ""),
+        pose=None if extra.get("pose") is None else PoseLayout.from_dict(extra["pose"]),
+        fps=extra.get("fps"),
+        folder=folder,
+    )
+
+
+def write_environment(folder: Path) -> None:
+    """Write environment.json: the versions and the machine a run was made with."""
+    write_json(
+        folder / ENVIRONMENT_FILE,
+        {
+            "murine": __version__,
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )

@@ -1,0 +1,155 @@
+"""A project made ready for training: its labelled recordings as arrays, and what the recipe asks of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.cache import Cache
+from murine.config import Recipe, recipe_to_dict
+from murine.data.prepare import pose_names, prepare
+from murine.data.prepared import Prepared
+from murine.data.splits import Split
+from murine.errors import InputError, ProjectError
+from murine.files import file_hash, value_hash
+from murine.models import MODELS
+from murine.progress import SILENT, Progress
+from murine.project import Project, load_project
+from murine.train.checking import check_recipe
+from murine.types import Ethogram, Recording
+
+_WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
+"""Training settings that do not change what a network learns."""
+
+_RGB_SAMPLES = 256
+"""Pictures of a recording, evenly spread, from which brightness is measured: more changes no digit shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A project, a recipe, and all labelled recordings prepared as the recipe wants them.
+
+    `animals`, `keypoints`: of the pose, in the order of its features; empty for a network without pose.
+    """
+
+    project: Project
+    recipe: Recipe
+    recordings: tuple[Recording, ...]
+    prepared: dict[str, Prepared]
+    animals: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
+
+    @property
+    def ethogram(self) -> Ethogram:
+        """The project's behaviours."""
+        return self.project.ethogram
+
+    @property
+    def label_counts(self) -> NDArray[np.int64]:
+        """(R, C): samples of each recording that show each behaviour."""
+        return np.stack([(self.prepared[r.id].resolved == 1).sum(axis=0) for r in self.recordings])
+
+    def of(self, ids: Sequence[str]) -> list[Prepared]:
+        """Return the prepared recordings of some ids."""
+        return [self.prepared[id_] for id_ in ids]
+
+    def identity(self, split: Split) -> str:
+        """Return the hash of all that decides the weights: settings, labels, files, who trains and validates."""
+        settings = recipe_to_dict(self.recipe)
+        training = {k: v for k, v in settings["training"].items() if k not in _WITHOUT_EFFECT}
+        data = {}
+        for recording in self.recordings:
+            if recording.id in (*split.train, *split.validation):
+                files = [p for p in (recording.video, recording.pose) if p is not None]
+                target = np.ascontiguousarray(self.prepared[recording.id].target)
+                digest = hashlib.blake2b(target.tobytes(), digest_size=16).hexdigest()
+                data[recording.id] = [digest, *(file_hash(path) for path in files)]
+        return value_hash(
+            {
+                "settings": [settings["model"], settings["input"], settings["window"], training],
+                "ethogram": self.ethogram.to_dict(),
+                "split": [split.train, split.validation],
+                "data": data,
+            }
+        )
+
+
+def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SILENT) -> Study:
+    """Load a project and prepare every labelled recording (decoded once, then from the cache).
+
+    Raises ConfigError for a recipe that names what does not exist, ProjectError listing every recording
+    that cannot be used, InputError where nothing can be learned: no labels, one behaviour, a behaviour
+    that never happens.
+    """
+    check_recipe(recipe)
+    project = load_project(project_folder)
+    recordings = project.labelled()
+    if not recordings:
+        raise InputError(
+            f"{project_folder}: no recording has labels. Fill the column 'labels' of recordings.csv."
+        )
+    if len(project.ethogram) < 2 and project.ethogram.exclusive:
+        raise InputError(
+            f"{project_folder}: its only behaviour is '{project.ethogram.behaviours[0]}', so there is nothing "
+            "to tell apart. Name a background behaviour in project.toml, or label a second behaviour."
+        )
+    streams, cache = MODELS[recipe.model].streams, Cache()
+    animals: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
+    prepared: dict[str, Prepared] = {}
+    faults: list[str] = []
+    with progress.task("preparing", len(recordings), "recordings") as task:
+        for recording in recordings:
+            task.note(recording.id)
+            try:
+                if "pose" in streams and not keypoints:
+                    animals, keypoints = pose_names(recording)
+                prepared[recording.id] = prepare(
+                    project, recording, recipe.input, streams, cache,
+                    animals=animals, keypoints=keypoints, progress=progress,
+                )  # fmt: skip
+            except InputError as error:
+                faults.append(f"recording '{recording.id}': {error}")
+            task.advance()
+    if faults:
+        raise ProjectError(project_folder, faults)
+    study = Study(project, recipe, recordings, prepared, animals, keypoints)
+    absent = np.flatnonzero(study.label_counts.sum(axis=0) == 0)
+    if len(absent):
+        names = ", ".join(project.ethogram.behaviours[i] for i in absent)
+        raise InputError(
+            f"{project_folder}: no labelled frame shows {names}. Label some, or take it out of the ethogram "
+            "in project.toml (and its name into 'ignore', if label files have it)."
+        )
+    return study
+
+
+def rgb_statistics(prepared: Sequence[Prepared]) -> tuple[float, float]:
+    """Return mean and standard deviation of all rgb values, 0..255, channels together.
+
+    A scalar normalisation, as the dual-stream networks use. Constant pictures get a deviation of 1.
+    """
+    levels = np.arange(256, dtype=np.float64)
+    count, total, squares = 0, 0.0, 0.0
+    for recording in prepared:
+        pictures = recording.streams["rgb"]
+        chosen = np.unique(np.linspace(0, len(pictures) - 1, _RGB_SAMPLES).astype(np.int64))
+        for index in chosen.tolist():
+            histogram = np.bincount(pictures[index : index + 1].ravel(), minlength=256)
+            count += int(histogram.sum())
+            total += float(histogram @ levels)
+            squares += float(histogram @ levels**2)
+    mean = total / count
+    variance = max(squares / count - mean**2, 0.0)
+    return mean, variance**0.5 if variance > 1e-12 else 1.0
+
+
+def frame_rate(prepared: Sequence[Prepared]) -> float | None:
+    """Return the frame rate that recordings share within 1 %, None where they differ."""
+    rates = [recording.timeline.fps for recording in prepared]
+    return float(np.median(rates)) if max(rates) <= 1.01 * min(rates) else None
