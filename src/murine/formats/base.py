@@ -137,8 +137,8 @@ class LabelTarget:
     recording: str = ""
     media: str = ""
 
-    def clock(self) -> list[str]:
-        """Return the seconds of every frame boundary (T + 1), with the decimals that tell them apart.
+    def clock(self) -> Callable[[int], str]:
+        """Return what gives a frame boundary's seconds, with the decimals that tell boundaries apart.
 
         Milliseconds at least, as BORIS writes them; finer where frames follow each other faster.
         """
@@ -146,7 +146,7 @@ class LabelTarget:
         step, places = float(np.diff(edges).min()), 3
         while 10.0**-places > step / 4 and places < 9:
             places += 1
-        return [f"{edge:.{places}f}" for edge in edges]
+        return lambda boundary: f"{edges[boundary]:.{places}f}"
 
 
 def unseen(bouts: Bouts) -> BoolArray:

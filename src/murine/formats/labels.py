@@ -147,13 +147,15 @@ def _at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
                 "BORIS project file (.boris), and a video of the name it has there."
             )
         chosen = named[0]
-    begin, end = chosen.start or 0.0, math.inf
-    if chosen.length is not None and len(files) > 1:
-        end = begin + chosen.length
+    begin = chosen.start or 0.0
+    if len(files) <= 1:
+        rows = [replace(r, start=r.start - begin, stop=r.stop - begin) for r in table.rows]
+        return replace(table, rows=tuple(rows))
+    end = math.inf if chosen.length is None else begin + chosen.length
     rows = [
         replace(r, start=max(r.start, begin) - begin, stop=min(r.stop, end) - begin)
         for r in table.rows
-        if len(files) <= 1 or (r.start < end and (r.stop > begin or (r.point and r.start >= begin)))
+        if r.start < end and (r.stop > begin or (r.point and r.start >= begin))
     ]
     return replace(table, rows=tuple(rows))
 
@@ -177,7 +179,6 @@ def to_bouts(
     if table.unit == "seconds":
         table = _at_media(table, timeline, media)
     _check_span(table, timeline, tolerance_s)
-    spans = [(*_frames(table, r, timeline), r) for r in table.rows]
     n_frames = len(timeline)
     names = [
         r.behaviour for r in sorted(table.rows, key=lambda r: r.start) if r.behaviour != NOT_ANNOTATED
@@ -189,7 +190,7 @@ def to_bouts(
     masks = {b: np.zeros(n_frames, dtype=bool) for b in behaviours}
     seen = _annotated(table, timeline)
     brief = []
-    for start, stop, row in spans:
+    for row, (start, stop) in zip(table.rows, _frames(table, table.rows, timeline), strict=True):
         if row.behaviour == NOT_ANNOTATED:
             seen[start:stop] = False
         elif start < stop:
@@ -231,7 +232,7 @@ def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> No
     frames = excess if table.unit == "frames" else excess * timeline.fps
     seconds = frames / timeline.fps
     advice = (
-        f"If they belong together, allow it with tolerance_s = {math.ceil(seconds * 10) / 10:g} in project.toml"
+        f"If they belong together, allow it with tolerance_s = {math.ceil(seconds * 10 - 1e-6) / 10:g} in project.toml"
         if seconds <= max(5.0, 0.05 * timeline.end)
         else "They seem to belong to another recording"
     )
@@ -242,20 +243,22 @@ def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> No
     )
 
 
-def _frames(table: LabelTable, row: LabelRow, timeline: Timeline) -> tuple[int, int]:
-    """Return the half-open frames of a row, cut to the recording; may be empty."""
+def _frames(table: LabelTable, rows: Sequence[LabelRow], timeline: Timeline) -> list[tuple[int, int]]:
+    """Return the half-open frames of rows, cut to the recording; a row may be left with none."""
     n_frames = len(timeline)
+    span = np.array([(r.start, r.stop) for r in rows], dtype=np.float64).reshape(-1, 2)
     if table.unit == "frames":
-        return max(0, min(int(row.start), n_frames)), max(0, min(int(row.stop), n_frames))
-    if row.point:
-        if row.start >= timeline.end + 0.5 / timeline.fps:
-            return n_frames, n_frames
-        # Programs round times to a millisecond, often to just below the frame they were taken at.
-        slack = min(0.0005, 0.25 / timeline.fps) + 1e-9
-        at = int(np.searchsorted(timeline.times, row.start + slack, side="right")) - 1
-        return max(at, 0), max(at, 0) + 1
-    start, stop = timeline.boundary([row.start, row.stop]).tolist()
-    return start, stop
+        return [(int(a), int(b)) for a, b in np.clip(span, 0, n_frames)]
+    frames = timeline.boundary(span)
+    fps, end = timeline.fps, timeline.end
+    # Programs round times to a millisecond, often to just below the frame they were taken at.
+    slack = min(0.0005, 0.25 / fps) + 1e-9
+    at = np.maximum(np.searchsorted(timeline.times, span[:, 0] + slack, side="right") - 1, 0)
+    point = np.array([r.point for r in rows], dtype=bool)
+    late = span[:, 0] >= end + 0.5 / fps
+    frames[point] = np.stack([at, at + 1], axis=1)[point]
+    frames[point & late] = n_frames
+    return [(int(a), int(b)) for a, b in frames]
 
 
 def _annotated(table: LabelTable, timeline: Timeline) -> np.ndarray:
@@ -264,9 +267,8 @@ def _annotated(table: LabelTable, timeline: Timeline) -> np.ndarray:
     if table.tiled:
         return seen
     spans = [s for o in table.observations for s in table.annotated.get(o, ((0.0, math.inf),))]
-    for begin, end in spans:
-        row = LabelRow(begin, min(end, _end(table, timeline)), "")
-        start, stop = _frames(table, row, timeline)
+    rows = [LabelRow(begin, min(end, _end(table, timeline)), "") for begin, end in spans]
+    for start, stop in _frames(table, rows, timeline):
         seen[start:stop] = True
     return seen
 

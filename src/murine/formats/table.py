@@ -263,8 +263,8 @@ def write_bouts(path: Path, bouts: Bouts, target: LabelTarget) -> None:
         "behaviour": [name for _, _, name in rows],
         "start": [a for a, _, _ in rows],
         "stop": [b for _, b, _ in rows],
-        "start_s": [float(clock[a]) for a, _, _ in rows],
-        "stop_s": [float(clock[b]) for _, b, _ in rows],
+        "start_s": [float(clock(a)) for a, _, _ in rows],
+        "stop_s": [float(clock(b)) for _, b, _ in rows],
     }
     columns |= {
         k: [v] * len(rows)

@@ -78,11 +78,11 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     media = target.media or target.recording
     rows: list[list[str]] = [list(_HEADER)]
     for start, stop, name in marked(bouts):
-        length = f"{float(clock[stop]) - float(clock[start]):.3f}"
+        length = f"{float(clock(stop)) - float(clock(start)):.3f}"
         rows.append(
             [
-                target.recording, "", "", media, clock[-1], f"{target.timeline.fps:.6g}",
-                target.subject or NO_SUBJECT, name, "", "", "STATE", clock[start], clock[stop], length, "", "",
+                target.recording, "", "", media, clock(bouts.n_frames), f"{target.timeline.fps:.6g}",
+                target.subject or NO_SUBJECT, name, "", "", "STATE", clock(start), clock(stop), length, "", "",
             ]
         )  # fmt: skip
     separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from murine.errors import InputError
@@ -118,15 +119,18 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
     first: int
 
-    def column(self, *names: str) -> int | None:
-        """Return the place of the first of `names` in the header."""
-        lowered = [h.lower() for h in self.header]
-        return next((lowered.index(n.lower()) for n in names if n.lower() in lowered), None)
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each column by lower-case name; of two alike the first."""
+        return {h.lower(): len(self.header) - 1 - i for i, h in enumerate(reversed(self.header))}
+
+    def has(self, name: str) -> bool:
+        """Say whether there is such a column."""
+        return name.lower() in self.places
 
     def cell(self, row: Sequence[str], *names: str) -> str:
-        """Return a row's cell, empty where there is no such column."""
-        at = self.column(*names)
-        return row[at] if at is not None else ""
+        """Return a row's cell in the first of `names` there is, empty where there is none."""
+        return next((row[self.places[n.lower()]] for n in names if n.lower() in self.places), "")
 
     def modifiers(self, row: Sequence[str]) -> str:
         """Return all modifiers of a row as one text."""

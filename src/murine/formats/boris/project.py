@@ -108,7 +108,7 @@ def _creation(observation: dict[str, Any], media: tuple[Media, ...]) -> float:
 
 def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     """Write a project of one observation, in the layout of version 7.0, which newer BORIS opens too."""
-    clock = [float(t) for t in target.clock()]
+    clock = target.clock()
     video = target.media or target.recording or "video"
     rows = marked(bouts)
     names = dict.fromkeys([*bouts.ethogram.behaviours, *(name for _, _, name in rows)])
@@ -122,7 +122,9 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
             "type": "State event", "key": key, "code": name, "description": "", "category": "",
             "modifiers": "", "excluded": "", "coding map": "",
         }  # fmt: skip
-    events = [(clock[frame], order, name) for s, e, name in rows for frame, order in ((s, 1), (e, 0))]
+    events = [
+        (float(clock(frame)), order, name) for s, e, name in rows for frame, order in ((s, 1), (e, 0))
+    ]
     now = datetime.now().replace(microsecond=0).isoformat()
     observation = {
         "file": {str(player): [video] if player == 1 else [] for player in range(1, _PLAYERS + 1)},
@@ -131,7 +133,7 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
         "observation time interval": [0, 0], "independent_variables": {},
         "visualize_spectrogram": False, "visualize_waveform": False, "close_behaviors_between_videos": False,
         "media_info": {
-            "length": {video: clock[-1]}, "fps": {video: round(target.timeline.fps, 6)},
+            "length": {video: float(clock(bouts.n_frames))}, "fps": {video: round(target.timeline.fps, 6)},
             "hasVideo": {video: True}, "hasAudio": {video: False}, "offset": {"1": 0.0},
         },
     }  # fmt: skip

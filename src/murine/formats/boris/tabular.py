@@ -49,7 +49,7 @@ def parse(path: Path) -> LabelTable:
         )
     told = _preamble(sheet)
     observations: dict[str, list[Media]] = {}
-    if sheet.column("Observation id") is None:
+    if not sheet.has("Observation id"):
         observations[told["observation"]] = [Media(m, None) for m in told["media"].split("\n") if m]
     events, rates = [], set()
     for where, row in body(sheet, path):
@@ -103,12 +103,12 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     ]  # fmt: skip
     header = "Time,Media file path,Total length,FPS,Subject,Behavior,Behavioral category,Comment,Status"
     rows = [[*pair_, *[""] * 7] for pair_ in pairs] + [header.split(",")]
-    length, fps = clock[-1], f"{target.timeline.fps:.6g}"
+    length, fps = clock(bouts.n_frames), f"{target.timeline.fps:.6g}"
     events = []
     for order, (start, stop, name) in enumerate(marked(bouts)):
         events += [(start, 1, order, name, "START"), (stop, 0, order, name, "STOP")]
     for frame, _, _, name, status in sorted(events):
-        rows.append([clock[frame], media, length, fps, target.subject, name, "", "", status])
+        rows.append([clock(frame), media, length, fps, target.subject, name, "", "", status])
     write_bytes(path, join(rows, separator).encode())
 
 
