@@ -16,7 +16,7 @@ from murine.metrics import (
     score_segments,
     time_budget,
 )
-from murine.metrics.segments import edit_score, hits, levenshtein, segments
+from murine.metrics.segments import edit_score, hits, levenshtein, overlaps, segments
 from murine.types import Bouts, Ethogram, Timeline
 
 AB = Ethogram(("groom", "rear"), exclusive=False)
@@ -100,10 +100,11 @@ def test_f1_at_k_by_hand():
     true = row("aaaaaaaabbbbbbbb")
     said = row("aaaaabbbbbbbabbb")
     # a: [0,5) IoU 5/8, [12,13) none. b: [5,12) 4/11, [13,16) 3/8, both with the only true b.
-    cuts = segments(true), segments(said)
-    assert hits(*cuts, 0.10).tp == 2
-    assert hits(*cuts, 0.25).tp == 2
-    assert hits(*cuts, 0.50).tp == 1
+    shared = overlaps(segments(true), segments(said))
+    assert shared == [[(5 / 8, 0)], [(4 / 11, 1)], [], [(3 / 8, 1)]]
+    assert hits(shared, 2, 0.10).tp == 2
+    assert hits(shared, 2, 0.25).tp == 2
+    assert hits(shared, 2, 0.50).tp == 1
     scores = score_segments([true], [said])
     assert scores.f1_10 == pytest.approx(100 * 2 * 2 / (2 * 2 + 2 + 0))
     assert scores.f1_50 == pytest.approx(100 * 2 * 1 / (2 * 1 + 3 + 1))
@@ -112,11 +113,11 @@ def test_f1_at_k_by_hand():
 
 def test_an_overlap_of_exactly_k_is_a_hit_and_a_true_segment_is_matched_once():
     true, halves = segments(row("bbaaaabb")), segments(row("bbaabaab"))
-    found = hits(true, halves, 0.5)
+    found = hits(overlaps(true, halves), 3, 0.5)
     # [2,4) is half of [2,6): a hit; [5,7) shares 1 of 5; b [0,2) whole, [4,5) nothing, [7,8) half of [6,8)
     assert (found.tp, found.fp, found.fn) == (3, 2, 0)
     split = segments(row("aaaaaaaaaa")), segments(row("aaaa.aaaaa"))
-    assert hits(*split, 0.25).tp == 1
+    assert hits(overlaps(*split), 1, 0.25).tp == 1
 
 
 def test_segments_pool_matches_over_recordings_and_average_the_edit():

@@ -60,11 +60,11 @@ def _check(bouts: Bouts, timeline: Timeline) -> None:
 def bout_table(bouts: Bouts, timeline: Timeline) -> list[Bout]:
     """Return one row per bout, ordered by start. Raises InputError if the lengths differ."""
     _check(bouts, timeline)
-    rows = []
-    for start, stop, name in bouts.intervals():
-        begin, end = timeline.seconds([start, stop]).tolist()
-        rows.append(Bout(name, begin, end, end - begin, start, stop))
-    return rows
+    begins, ends = timeline.seconds(bouts.start).tolist(), timeline.seconds(bouts.stop).tolist()
+    return [
+        Bout(name, begin, end, end - begin, start, stop)
+        for (start, stop, name), begin, end in zip(bouts.intervals(), begins, ends, strict=True)
+    ]
 
 
 def annotated_seconds(bouts: Bouts, timeline: Timeline) -> float:

@@ -81,23 +81,41 @@ def edit_score(true: Segments, predicted: Segments) -> float | None:
     return 100.0 * (1.0 - levenshtein(predicted.behaviour, true.behaviour) / longest)
 
 
-def hits(true: Segments, predicted: Segments, threshold: float) -> Counts:
-    """Match predicted to true segments at an overlap of at least `threshold` (0..1); tn is 0."""
-    found = 0
-    for column in np.unique(predicted.behaviour):
-        mine, theirs = predicted.behaviour == column, true.behaviour == column
-        starts, stops = true.start[theirs], true.stop[theirs]
-        free = np.ones(len(starts), dtype=bool)
-        for start, stop in zip(predicted.start[mine], predicted.stop[mine], strict=True):
-            # True segments of one behaviour are apart and ordered: those that overlap are neighbours.
-            low, high = np.searchsorted(stops, start, side="right"), np.searchsorted(starts, stop)
-            shared = np.minimum(stops[low:high], stop) - np.maximum(starts[low:high], start)
-            union = np.maximum(stops[low:high], stop) - np.minimum(starts[low:high], start)
-            overlap = np.where(free[low:high], shared / union, -1.0)
-            if len(overlap) and overlap.max() >= threshold:
-                free[low + int(overlap.argmax())] = False
-                found += 1
-    return Counts(found, len(predicted.start) - found, 0, len(true.start) - found)
+Overlaps = list[list[tuple[float, int]]]
+"""For each predicted segment: (intersection over union, index) of the true ones it shares frames with."""
+
+
+def overlaps(true: Segments, predicted: Segments) -> Overlaps:
+    """Return the overlaps of predicted with true segments of the same behaviour, in order of time."""
+    lanes: dict[int, list[tuple[int, int, int]]] = {}
+    for j, (start, stop, c) in enumerate(zip(*(column.tolist() for column in true), strict=True)):
+        lanes.setdefault(c, []).append((start, stop, j))
+    first = dict.fromkeys(lanes, 0)
+    result: Overlaps = []
+    for start, stop, c in zip(*(column.tolist() for column in predicted), strict=True):
+        lane, found = lanes.get(c, []), []
+        at = first.get(c, 0)
+        while at < len(lane) and lane[at][1] <= start:
+            at += 1
+        first[c] = at  # segments of one behaviour are apart and ordered: none before it counts again
+        while at < len(lane) and lane[at][0] < stop:
+            begin, end, j = lane[at]
+            found.append(
+                ((min(end, stop) - max(begin, start)) / (max(end, stop) - min(begin, start)), j)
+            )
+            at += 1
+        result.append(found)
+    return result
+
+
+def hits(shared: Overlaps, true: int, threshold: float) -> Counts:
+    """Match predicted to `true` many segments at an overlap of at least `threshold` (0..1); tn is 0."""
+    taken: set[int] = set()
+    for found in shared:
+        free = [(overlap, -j) for overlap, j in found if overlap >= threshold and j not in taken]
+        if free:
+            taken.add(-max(free)[1])
+    return Counts(len(taken), len(shared) - len(taken), 0, true - len(taken))
 
 
 def score_segments(
@@ -126,8 +144,9 @@ def score_segments(
         edits.append(edit_score(true_cut, predicted_cut))
         true_count += len(true_cut.start)
         predicted_count += len(predicted_cut.start)
+        shared = overlaps(true_cut, predicted_cut)
         for k in THRESHOLDS:
-            n = hits(true_cut, predicted_cut, k / 100)
+            n = hits(shared, len(true_cut.start), k / 100)
             counts[k] = [counts[k][0] + n.tp, counts[k][1] + n.fp, counts[k][2] + n.fn]
     f1 = [Counts(tp, fp, 0, fn).f1 for tp, fp, fn in counts.values()]
     percent = [None if value is None else 100.0 * value for value in f1]

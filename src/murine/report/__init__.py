@@ -1,1 +1,14 @@
-"""report."""
+"""What was found, as one page that anybody can open, print and send."""
+
+from murine.report.data import ReportData, ReportRecording
+from murine.report.figures import FIGURES, RECORDING_FIGURES, save_figures
+from murine.report.page import write_report
+
+__all__ = [
+    "FIGURES",
+    "RECORDING_FIGURES",
+    "ReportData",
+    "ReportRecording",
+    "save_figures",
+    "write_report",
+]
