@@ -53,10 +53,11 @@ def encode(
     pts: Sequence[int] | None = None,
     rotation: float = 0,
     sound_seconds: float = 0,
+    matrix: str | None = None,
 ) -> Path:
     """Write RGB frames (or whatever fits `pixel_format`, for 16-bit grey) with PyAV as asked for.
 
-    `pts` are in ticks of 1 / (40 * rate) s, so 40 is one frame.
+    `pts` are in ticks of 1 / (40 * rate) s, so 40 is one frame. `matrix`: "ITU709" for colours by it.
     """
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w", format=container, options=dict(container_options or {})) as out:
@@ -70,6 +71,8 @@ def encode(
         for i, frame in enumerate(frames):
             kind = "rgb24" if frame.ndim == 3 else ("gray16le" if frame.dtype == np.uint16 else "gray")
             picture = av.VideoFrame.from_ndarray(frame, format=kind)
+            if matrix is not None:
+                picture = picture.reformat(format=pixel_format, dst_colorspace=matrix)
             picture.time_base = Fraction(1, 40 * rate)
             picture.pts = 40 * i if pts is None else pts[i]
             out.mux(stream.encode(picture))
@@ -105,7 +108,10 @@ CODECS: dict[str, tuple[str, dict[str, object]]] = {
     "mpeg4-mp4": ("a.mp4", {"codec": "mpeg4", "options": {"g": "12", "bf": "2"}}),
     "mpeg2": ("a.mpg", {"codec": "mpeg2video", "options": {"g": "12", "bf": "2", "b": "4000000"}}),
     "mjpeg": ("a.avi", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
-    "vp9": ("a.webm", {"codec": "libvpx-vp9", "options": {"g": "30", "deadline": "realtime", "cpu-used": "8"}}),
+    "vp9": (
+        "a.webm",
+        {"codec": "libvpx-vp9", "options": {"g": "30", "deadline": "realtime", "cpu-used": "8"}},
+    ),
     "raw-h264": ("a.h264", {"options": {"g": "20", "bf": "2"}}),
 }
 """Name -> (file name, arguments of `encode`): what people's files are."""

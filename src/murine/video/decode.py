@@ -219,23 +219,30 @@ class Cursor:
         """Seek to a key frame; False, and back at the start, where the container does not lead there."""
         if self.scan is None or key == 0:
             return False
-        stamp = int(self.scan.pts[key])
-        try:
-            self._container.seek(stamp, stream=self._stream, backward=True)
-            packets = self._container.demux(self._stream)
-            for packet in packets:
-                pictures = _decoded_or_nothing(packet)
-                stamps = [picture.pts for picture in pictures]
-                if stamp in stamps:
-                    self._frames = _onward(pictures[stamps.index(stamp) :], packets)
+        # Some containers lead to a point too late; the key frame before then leads past the one wanted.
+        for aim in (key, self.scan.key_before(key - 1)):
+            try:
+                self._container.seek(int(self.scan.pts[aim]), stream=self._stream, backward=True)
+                if self._reach(int(self.scan.pts[key])):
                     self.position = key
                     return True
-                if any(pts is None or pts > stamp for pts in stamps):
-                    break
-        except av.FFmpegError:
-            pass
+            except av.FFmpegError:
+                break
         self.close()
         self._open(strict=False)
+        return False
+
+    def _reach(self, stamp: int) -> bool:
+        """Decode up to the frame of this time stamp, which comes next then; False if it is behind."""
+        packets = self._container.demux(self._stream)
+        for packet in packets:
+            pictures = _decoded_or_nothing(packet)
+            stamps = [picture.pts for picture in pictures]
+            if stamp in stamps:
+                self._frames = _onward(pictures[stamps.index(stamp) :], packets)
+                return True
+            if any(pts is None or pts > stamp for pts in stamps):
+                return False
         return False
 
 

@@ -43,17 +43,18 @@ def encode_hsv(flow: Flow, limit: float) -> Picture:
     """Return an RGB picture whose hue is the direction and whose value is the length of the flow.
 
     Hue 0 is to the right and turns towards down (OpenCV's 8-bit hue: 2 degrees a step), saturation is
-    full, and value 255 stands for `limit` pixels or more. A fixed limit keeps the scale the same in
-    every frame, where stretching each frame to its own maximum would blow up the noise of stillness.
+    full, and value 255 stands for `limit` pixels or more; both round to the nearest. A fixed limit
+    keeps the scale the same in every frame, where stretching each frame to its own maximum would blow
+    up the noise of stillness.
     """
-    length, angle = cv2.cartToPolar(
-        np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1]), angleInDegrees=True
-    )
-    hsv = np.empty((*flow.shape[:-1], 3), dtype=np.uint8)
-    hsv[..., 0] = np.floor(angle * 0.5 + 0.5).astype(np.int16) % 180
-    hsv[..., 1] = 255
-    hsv[..., 2] = np.floor(np.minimum(length * (255.0 / limit), 255.0) + 0.5)
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
+    # Any number of flows is one tall flow to functions of single points.
+    u, v = cv2.split(np.ascontiguousarray(flow, dtype=np.float32).reshape(-1, flow.shape[-2], 2))
+    length, angle = cv2.cartToPolar(u, v, angleInDegrees=True)
+    hue = cv2.convertScaleAbs(angle, alpha=0.5)
+    value = cv2.convertScaleAbs(length, alpha=255.0 / limit)
+    hsv = cv2.merge((hue, np.full_like(hue, 255), value))
+    picture = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
+    return picture.reshape(*flow.shape[:-1], 3)
 
 
 @DECODINGS.register("hsv")

@@ -103,23 +103,26 @@ class Video:
         size: tuple[int, int] | None = None,
         grey: bool = False,
         indices: ArrayLike | None = None,
+        threads: int = 0,
     ) -> Iterator[Pixels]:
         """Give frames `start` to `stop` (the end), or those at `indices`, which must increase.
 
         Each is a new (H, W, 3) RGB array, or (H, W) with `grey`, resized to `size` (height, width)
         by averaging areas. Frames between wanted ones are decoded but not converted, or jumped over
-        where a key frame allows. Raises InputError past the end and where the file is damaged.
+        where a key frame allows. `threads` of the decoder: 0 for as many as it likes. Raises
+        InputError past the end and where the file is damaged.
         """
         if indices is None:
             if start < 0 or (stop is not None and stop < start):
                 raise InputError(f"{self.path}: frames [{start}, {stop}) are no interval")
-            return self._run(range(start, stop) if stop is not None else start, size, grey)
-        wanted = np.asarray(indices, dtype=np.int64)
+            wanted = range(start, stop) if stop is not None else start
+            return self._run(wanted, size, grey, threads)
+        chosen = np.asarray(indices, dtype=np.int64)
         if start or stop is not None:
             raise ValueError("give either indices, or start and stop")
-        if wanted.ndim != 1 or (len(wanted) and (wanted[0] < 0 or (np.diff(wanted) <= 0).any())):
+        if chosen.ndim != 1 or (len(chosen) and (chosen[0] < 0 or (np.diff(chosen) <= 0).any())):
             raise InputError(f"{self.path}: the frames asked for must be increasing numbers from 0")
-        return self._run(wanted, size, grey)
+        return self._run(chosen, size, grey, threads)
 
     def frame(self, n: int, *, size: tuple[int, int] | None = None, grey: bool = False) -> Pixels:
         """Return frame `n` exactly, wherever the reader stands; raises InputError past the end."""
@@ -131,13 +134,13 @@ class Video:
         return Converter(self._orientation, size, grey)(self._cursor.go(n))
 
     def _run(
-        self, wanted: range | int | IntArray, size: tuple[int, int] | None, grey: bool
+        self, wanted: range | int | IntArray, size: tuple[int, int] | None, grey: bool, threads: int
     ) -> Iterator[Pixels]:
         first = wanted if isinstance(wanted, int) else (int(wanted[0]) if len(wanted) else 0)
         if first > 0:
             self._scanned()  # To enter in the middle one must know the frames before.
         convert = Converter(self._orientation, size, grey)
-        cursor = Cursor(self.path, self._scan)
+        cursor = Cursor(self.path, self._scan, threads)
         try:
             if isinstance(wanted, int):
                 if wanted:

@@ -16,6 +16,8 @@ from murine.types import BoolArray, FloatArray, IntArray, Timeline
 from murine.video.matroska import first_break
 
 _VERSION = 1
+_REORDERED = 16
+"""The most frames that any codec stores ahead of ones shown before them."""
 _ADVICE = (
     "Copy the file again from its source, or repair it with: ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4"
 )
@@ -168,8 +170,11 @@ class ScanBuilder:
         short = late and not 0 < expected <= count if claims.end > 0 else count < expected
         if claims.cut or short:
             total = f"{expected}" if expected else f"about {round((claims.end - first) / usual)}"
+            # The last pictures may be ones that are shown after others that are cut off.
+            tail = np.flatnonzero(steps[-_REORDERED:] > 1.5 * usual)
+            good = count - min(_REORDERED, count - 1) + int(tail[0]) if len(tail) else count
             raise InputError(
-                f"{self.path}: cut short: decodes only up to frame {count} of {total}. {_ADVICE}"
+                f"{self.path}: cut short: decodes only up to frame {good} of {total}. {_ADVICE}"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import chain
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError, StorageError
-from murine.files import replacing
+from murine.files import replacing, storage_error
 from murine.types import FloatArray
 
 _TICKS = 90_000
@@ -44,6 +45,8 @@ def write_video(
     rate = Fraction(fps).limit_denominator(100_000) if fps > 0 else Fraction(0)
     if rate <= 0:
         raise InputError(f"{path}: the frame rate must be a positive number; came {fps}")
+    if times is not None and (len(times) == 0 or (np.diff(times) <= 0).any()):
+        raise InputError(f"{path}: the times of the frames must increase")
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
@@ -52,9 +55,9 @@ def write_video(
         try:
             return _write(path, part, chain([first], iterator), first, rate, lossless, quality, times)
         except av.FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            raise StorageError(f"{path}: the video cannot be encoded ({error})") from error
+            if isinstance(error, OSError) or error.errno in errno.errorcode:
+                raise storage_error(path, OSError(error.errno, error.strerror)) from error
+            raise StorageError(f"{path}: the video cannot be encoded ({error.strerror})") from error
 
 
 def _write(
@@ -103,7 +106,7 @@ def _stream(
     container: Any, rate: Fraction, size: tuple[int, int], grey: bool, lossless: bool, quality: int
 ) -> Any:
     if lossless:
-        options = {"level": "3", "slicecrc": "1", "slices": "4"}
+        options = {"level": "3", "slicecrc": "1", "slices": "4" if min(size) >= 16 else "1"}
         stream = container.add_stream("ffv1", rate=rate, options=options)
         stream.pix_fmt = "gray" if grey else "bgr0"
     else:
