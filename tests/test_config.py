@@ -319,6 +319,15 @@ def test_listed_recipes_all_load_and_name_model_description_and_source() -> None
         assert load_recipe(name) == load_recipe(info.path)
 
 
+def test_every_name_in_the_listed_recipes_exists() -> None:
+    from murine.train.checking import recipe_faults
+
+    for info in list_recipes():
+        load_recipe(info.name, check=recipe_faults)
+    with pytest.raises(ConfigError, match="Did you mean 'sgd'"):
+        load_recipe("dual-stream/srs-sharing", ["training.optimizer=sgdd"], check=recipe_faults)
+
+
 def test_dual_stream_recipes_hold_the_published_numbers() -> None:
     """Paper sections 3.1 and 3.3 and Table 2."""
     rates = {"baseline": 0.0005, "srs": 0.001}

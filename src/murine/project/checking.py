@@ -80,14 +80,20 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], workers: int) -> 
             except BaseException as error:  # handed to the caller, who raises it
                 done.put((index, None, error))
 
-    for _ in range(min(workers, len(items))):
-        threading.Thread(target=work, daemon=True).start()
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(items)))]
+    for thread in threads:
+        thread.start()
     try:
         for _ in items:
             index, result, error = done.get()
             if error is not None:
                 raise error
             yield index, result  # type: ignore[misc]
+    except Exception:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        raise
     finally:
         stop.set()
 
@@ -108,7 +114,7 @@ def _grouped(results: Sequence[Inspection], clips: bool) -> list[Fault]:
         text = first.text
         if len(members) > 1 and first.path is not None:
             text = text.replace(str(first.path), first.path.name, 1)
-            text = text.removeprefix(f"{first.path.name}: ")
+            text = f"{text.removeprefix(f'{first.path.name}: ')} (first: {first.path})"
         if len({f.text for _, f in members}) > 1 and clips:
             text += " (and the like)"
         faults.append(Fault(first.severity, text, ids))

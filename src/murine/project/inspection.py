@@ -9,8 +9,7 @@ import numpy as np
 
 from murine import formats, video
 from murine.errors import InputError
-from murine.formats.base import LabelFormat, Media
-from murine.project.load import align_bouts, fit_pose, read_bouts, timeline
+from murine.project.load import align_bouts, fit_pose, media_of, read_bouts, timeline
 from murine.project.pairing import contained, stem, tokens
 from murine.project.report import RecordingRow, Severity
 from murine.project.values import CLIP_COLUMN, Project
@@ -203,16 +202,16 @@ def _media(
     path = recording.labels
     assert path is not None
     own = stem(recording.video or recording.pose or Path(recording.id))
-    named = [stem(Path(Media(m).name)) for m in summary.media]
-    if named and not any(
-        n.casefold() == own.casefold() or contained(tokens(n), tokens(own)) for n in named
-    ):
-        files = ", ".join(Media(m).name for m in summary.media[:3])
+    media = media_of(path, recording.choice)
+    named = [stem(Path(m.name)) for m in media]
+    related = [n.casefold() == own.casefold() or contained(tokens(n), tokens(own)) for n in named]
+    if named and not any(related):
+        files = ", ".join(m.name for m in media[:3])
         text = f"{path}: was made on '{files}', and this recording is '{own}'. Do they belong together?"
         result.add("warning", text, path)
     if times is None:
         return
-    length = _media_length(path, recording)
+    length = media[0].length if len(media) == 1 else None
     if length is not None and abs(length - times.end) > max(0.5, 0.005 * length):
         result.add(
             "warning" if abs(length - times.end) <= 0.02 * length else "error",
@@ -227,16 +226,6 @@ def _media(
             "would drift; check that they belong together",
             path,
         )
-
-
-def _media_length(path: Path, recording: Recording) -> float | None:
-    """Return the length in seconds of the video an observation was made on, if the file tells it."""
-    form = formats.detect(path, "labels")
-    assert isinstance(form, LabelFormat)
-    media = form.parse(path).media
-    chosen = recording.choice.observation
-    files = media.get(chosen, ()) if chosen else [m for group in media.values() for m in group]
-    return files[0].length if len(files) == 1 else None
 
 
 def _count(result: Inspection, bouts: Bouts, times: Timeline) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from murine import formats, video
 from murine.errors import InputError
+from murine.formats.base import Media
 from murine.project.values import CLIP_COLUMN, Project
-from murine.types import Bouts, Pose, Recording, Timeline
+from murine.types import Bouts, LabelChoice, Pose, Recording, Timeline
 
 
 def timeline(recording: Recording) -> Timeline:
@@ -106,6 +108,16 @@ def align_bouts(project: Project, recording: Recording, bouts: Bouts) -> Bouts:
         ignore=project.ignore,
         source=recording.labels or recording.id,
     )
+
+
+def media_of(path: Path, choice: LabelChoice) -> tuple[Media, ...]:
+    """Return the videos a label file (or the chosen observation in it) says it was made on."""
+    form = formats.detect(path, "labels")
+    assert isinstance(form, formats.LabelFormat)
+    media = form.parse(path).media
+    if choice.observation is not None:
+        return tuple(media.get(choice.observation, ()))
+    return tuple(m for files in media.values() for m in files)
 
 
 def _suggested_fps(recording: Recording) -> str:

@@ -56,7 +56,7 @@ def tokens(name: str) -> Tokens:
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return a key that sorts 2 before 10."""
     parts = re.split(r"(\d+)", name.casefold())
-    return tuple((1, int(p)) if p.isdigit() else (0, p) for p in parts if p)
+    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
 
 
 @dataclass(frozen=True)

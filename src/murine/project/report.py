@@ -130,7 +130,16 @@ def _recordings(report: CheckReport) -> str:
         for r in rows
     ]
     used = [i for i in range(len(heading)) if i == 0 or any(row[i] != "-" for row in cells)]
-    return table([heading[i] for i in used], [[row[i] for i in used] for row in cells])
+    text = table([heading[i] for i in used], [[row[i] for i in used] for row in cells])
+    legend = {
+        "~": "~: the rate varies" if any(r.variable for r in rows) else "",
+        "missing": "missing: share of keypoints without a position",
+        "absent": "absent: share of frames in which an animal has none",
+    }
+    told = [
+        words for name, words in legend.items() if name in ["~", *(heading[i] for i in used)] and words
+    ]
+    return "\n".join([text, *([f"({'; '.join(told)})"] if told else [])])
 
 
 def _clips(report: CheckReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from murine.errors import InputError, ProjectError, suggest
 from murine.formats.clips import Clip, find_clips
 from murine.progress import SILENT, Progress
 from murine.project.gather import find_files, unique_ids, with_columns
-from murine.project.load import timeline
+from murine.project.load import media_of, timeline
 from murine.project.pairing import Named, natural, pair, plain_stem, stem
 from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
 from murine.project.values import CLIP_COLUMN, RESERVED, Project
@@ -204,12 +205,12 @@ def _describe(
             try:
                 summary = formats.describe_labels(path, choice)
                 if len(summary.observations) < 2:
-                    named = Named.of(path, media=summary.media)
+                    named = Named.of(path, media=_media(path, choice))
                     items.append(_Labels(path, choice, summary, named))
                 for name in summary.observations if len(summary.observations) > 1 else ():
                     chosen = replace(choice, observation=name)
                     part = formats.describe_labels(path, chosen)
-                    named = Named.of(path, observation=name, media=part.media)
+                    named = Named.of(path, observation=name, media=_media(path, chosen))
                     items.append(_Labels(path, chosen, part, named))
             except InputError as error:
                 wrong.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
@@ -218,7 +219,13 @@ def _describe(
     return items
 
 
+def _media(path: Path, choice: LabelChoice) -> list[str]:
+    return [m.name for m in media_of(path, choice)]
+
+
 def _grouped(text: str, files: Sequence[Path]) -> str:
+    # There is no table yet to fill a column of; the same choice is an option of init.
+    text = re.sub(r"\(column '(\w+)' of recordings\.csv\)", r"(--\1)", text)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return f"{files[0]}{more}: {text}"
 
@@ -256,7 +263,8 @@ def _ethogram(
                 f"the background; take --background {background} out"
             )
         return Ethogram(tuple(kept), exclusive=False)
-    if background is None and empty:
+    # Labels without a gap may still end before their recording: only its true length tells.
+    if background is None and (empty or any(_ends_early(r, kept, exclude) for r, _ in labelled)):
         background = BACKGROUND
     if background is not None and background not in kept:
         kept.append(background)
@@ -277,7 +285,7 @@ def _overlap_and_gap(
     try:
         bouts = formats.read_labels(recording.labels or Path(), made_up, recording.choice, media=media)
     except InputError:
-        if recording.video is None or len(summary.media) < 2:
+        if recording.video is None or len(_media(recording.labels or Path(), recording.choice)) < 2:
             raise
         # An observation of several videos needs the true length to tell which of them this is.
         bouts = formats.read_labels(
@@ -287,6 +295,20 @@ def _overlap_and_gap(
     table = formats.align(bouts, loose, ignore=exclude).frames()[: max(1, math.floor(last))]
     count = (table == 1).sum(axis=1)
     return bool((count > 1).any()), bool(np.any((count == 0) & (table == 0).all(axis=1)))
+
+
+def _ends_early(recording: Recording, kept: Sequence[str], exclude: Collection[str]) -> bool:
+    """Return whether annotated frames of a recording have no behaviour; False where it cannot be read."""
+    try:
+        times = timeline(recording)
+        media = "" if recording.video is None else recording.video.name
+        bouts = formats.read_labels(
+            recording.labels or Path(), times, recording.choice, media=media, tolerance_s=times.end
+        )
+    except InputError:
+        return False  # for `check` to tell
+    aligned = formats.align(bouts, Ethogram(tuple(kept), exclusive=False), ignore=exclude)
+    return bool((aligned.frames() == 0).all(axis=1).any())
 
 
 def _name(folder: Path) -> str:
