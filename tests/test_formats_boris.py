@@ -32,7 +32,11 @@ def test_e3v813a(data: Path) -> None:
     assert bouts.annotated.tolist() == [[0, 5700]]
     assert bouts.ethogram == Ethogram(("interact",))
     summary = formats.describe_labels(path)
-    assert (summary.format, summary.subjects, summary.observations) == ("boris-tabular", ("adult",), ("DLC3",))
+    assert (summary.format, summary.subjects, summary.observations) == (
+        "boris-tabular",
+        ("adult",),
+        ("DLC3",),
+    )
     assert (summary.fps, summary.last, summary.unit) == (30.0, 180.55, "seconds")
     assert summary.counts == {"interact": 10}
     assert summary.media[0].endswith("e3v813a-20210610T122332-122642_reencode.avi")
@@ -56,7 +60,9 @@ def test_overlapping_behaviours_are_not_exclusive_and_both_files_agree(data: Pat
     table = formats.read_labels(folder / "simultaneous_events.csv", FPS25)
     whole = formats.read_labels(folder / "multi_behaviours.boris", FPS25)
     # 9.955 -> 248.875; 11.256 -> 281.4; 26.605 -> 665.1; 28.205 -> 705.1; 30.63 -> 765.75; 31.705 -> 792.6
-    assert table.intervals() == [(249, 281, "mm"), (665, 793, "mm"), (705, 766, "aa")] == whole.intervals()
+    assert (
+        table.intervals() == [(249, 281, "mm"), (665, 793, "mm"), (705, 766, "aa")] == whole.intervals()
+    )
     assert not table.ethogram.exclusive
     assert whole.ethogram.behaviours == ("aa", "mm")
 
@@ -68,7 +74,9 @@ def test_aggregated(data: Path, tmp_path: Path) -> None:
     assert summary.subjects == ("subject1", "subject2")
     assert summary.last == 320.365
     choice = LabelChoice(subject="No focal subject")
-    with pytest.raises(InputError, match=r"several videos \(video_test_25fps_180s.mp4, video_test_25fps_360s.mp4\)"):
+    with pytest.raises(
+        InputError, match=r"several videos \(video_test_25fps_180s.mp4, video_test_25fps_360s.mp4\)"
+    ):
         formats.read_labels(path, FPS25, choice)
     # The lines of the first video alone: 1.8 -> 45; 8.125 -> 203.1; points lie in frame floor(t x 25).
     text = path.read_text()
@@ -84,7 +92,7 @@ def test_project_lists_its_observations(data: Path) -> None:
     path = data / "formats/boris/project.boris"
     with pytest.raises(InputError, match="holds 12 observations: offset positif, offset neg"):
         formats.read_labels(path, FPS25)
-    with pytest.raises(InputError, match="no observation 'observation #3'. Did you mean"):
+    with pytest.raises(InputError, match=r"no observation 'observation #3'\. Did you mean"):
         formats.read_labels(path, FPS25, LabelChoice(observation="observation #3"))
     assert len(formats.describe_labels(path).observations) == 12
     one = formats.describe_labels(path, LabelChoice(observation="observation #1"))
@@ -98,7 +106,9 @@ def test_a_queue_of_videos_is_told_apart_by_the_recordings_name(data: Path) -> N
     first = project(data, name, media="video_test_25fps_180s.mp4", timeline=Timeline.uniform(4499, 25))
     assert len(first) == 6
     assert first.intervals()[-1] == (873, 874, "p")  # 34.925 s
-    second = project(data, name, media="folder/video_test_25fps_360s.avi", timeline=Timeline.uniform(8999, 25))
+    second = project(
+        data, name, media="folder/video_test_25fps_360s.avi", timeline=Timeline.uniform(8999, 25)
+    )
     # (227.765 - 179.96) x 25 = 1195.1; (253.490 - 179.96) x 25 = 1838.25
     assert second.intervals()[0] == (1195, 1838, "s")
     assert second.intervals()[-1] == (3436, 3510, "s")
@@ -110,14 +120,20 @@ def test_a_queue_of_videos_is_told_apart_by_the_recordings_name(data: Path) -> N
 
 def test_a_second_player_has_its_own_offset(data: Path) -> None:
     # Event at 199.96 s; the second video begins 20 s late: its last frame begins at 179.92 s.
-    late = project(data, "offset positif", media="video_test_25fps_180s.mp4", timeline=Timeline.uniform(4499, 25))
+    late = project(
+        data, "offset positif", media="video_test_25fps_180s.mp4", timeline=Timeline.uniform(4499, 25)
+    )
     assert late.intervals() == [(60, 61, "p")]
-    early = project(data, "offset neg", media="video_test_25fps_180s.mp4", timeline=Timeline.uniform(4499, 25))
+    early = project(
+        data, "offset neg", media="video_test_25fps_180s.mp4", timeline=Timeline.uniform(4499, 25)
+    )
     assert [a for a, _, _ in early.intervals()] == [500, 555, 587, 704]
 
 
 def test_unpaired_events_are_named_only_where_they_matter(data: Path) -> None:
-    with pytest.raises(InputError, match=r"'live not paired', event 12: 's' at 26.862 s starts and never stops"):
+    with pytest.raises(
+        InputError, match=r"'live not paired', event 12: 's' at 26.862 s starts and never stops"
+    ):
         project(data, "live not paired")
     # Two subjects at once: 8.886 .. 18.438 and 16.678 .. ; the union of all is one bout.
     live = project(data, "live")
@@ -164,8 +180,15 @@ def test_todays_layout(tmp_path: Path) -> None:
 
 
 def test_todays_queue_tells_when_each_video_begins(tmp_path: Path) -> None:
-    events = [("5", "walk", "START"), ("62", "walk", "STOP"), ("70", "dig", "START"), ("71", "dig", "STOP")]
-    path = today(tmp_path / "q.csv", events, "player #1:a.mp4;b.mp4|player #2:side.mp4", "60.000;30.000|90.000")
+    events = [
+        ("5", "walk", "START"),
+        ("62", "walk", "STOP"),
+        ("70", "dig", "START"),
+        ("71", "dig", "STOP"),
+    ]
+    path = today(
+        tmp_path / "q.csv", events, "player #1:a.mp4;b.mp4|player #2:side.mp4", "60.000;30.000|90.000"
+    )
     first = formats.read_labels(path, Timeline.uniform(600, 10), media="a.mp4")
     assert first.intervals() == [(50, 600, "walk")]
     second = formats.read_labels(path, Timeline.uniform(300, 10), media="b.mp4")
@@ -188,14 +211,23 @@ def old(path: Path, rows: str, offset: str = "0.0") -> Path:
     [
         ("1,a.mp4,9,10,m,dig,,,START\n", "line 10: 'dig' at 1 s starts and never stops"),
         ("1,a.mp4,9,10,m,dig,,,STOP\n", "line 10: 'dig' at 1 s stops without having started"),
-        ("1,a.mp4,9,10,m,dig,,,START\n2,a.mp4,9,10,m,dig,,,START\n", "line 11: 'dig' at 2 s starts again; .*line 10"),
-        ("2,a.mp4,9,10,m,dig,,,START\n1,a.mp4,9,10,m,dig,,,STOP\n", "line 11: 'dig' at 1 s stops before it starts"),
+        (
+            "1,a.mp4,9,10,m,dig,,,START\n2,a.mp4,9,10,m,dig,,,START\n",
+            "line 11: 'dig' at 2 s starts again; .*line 10",
+        ),
+        (
+            "2,a.mp4,9,10,m,dig,,,START\n1,a.mp4,9,10,m,dig,,,STOP\n",
+            "line 11: 'dig' at 1 s stops before it starts",
+        ),
         ("1,a.mp4,9,10,m,dig,,,BEGIN\n", "line 10: status 'BEGIN'"),
         ("one,a.mp4,9,10,m,dig,,,START\n", "line 10: time 'one'"),
         ("nan,a.mp4,9,10,m,dig,,,START\n", "line 10: time 'nan'"),
         ("1,a.mp4,9,10,m,,,,START\n", "line 10: no behaviour"),
         ("1,a.mp4,9,10,m,dig\n", "line 10: 6 cells where the header has 9"),
-        ("1,a.mp4,9,10,m,dig,,,START\n12.3,a.mp4,9,10,m,dig,,,STOP\n", r"23 frames \(2.30 s\) past the end.*= 2.3"),
+        (
+            "1,a.mp4,9,10,m,dig,,,START\n12.3,a.mp4,9,10,m,dig,,,STOP\n",
+            r"23 frames \(2.30 s\) past the end.*= 2.3",
+        ),
         ("1,a.mp4,9,10,m,dig,,,START\n92,a.mp4,9,10,m,dig,,,STOP\n", "past the end.*another recording"),
     ],
 )
@@ -212,7 +244,10 @@ def test_a_bout_before_the_recording_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_end_is_cut_within_the_tolerance(tmp_path: Path) -> None:
-    rows = "9,a.mp4,9,10,m,dig,,,START\n10.5,a.mp4,9,10,m,dig,,,STOP\n10.6,a.mp4,9,10,m,rest,,,START\n11,a.mp4,9,10,m,rest,,,STOP\n"
+    rows = (
+        "9,a.mp4,9,10,m,dig,,,START\n10.5,a.mp4,9,10,m,dig,,,STOP\n"
+        "10.6,a.mp4,9,10,m,rest,,,START\n11,a.mp4,9,10,m,rest,,,STOP\n"
+    )
     path = old(tmp_path / "x.csv", rows)
     timeline = Timeline.uniform(100, 10)
     with pytest.raises(InputError, match="tolerance_s = 1 in"):
@@ -226,7 +261,10 @@ def test_the_end_is_cut_within_the_tolerance(tmp_path: Path) -> None:
 
 def test_times_meet_the_frames_of_a_variable_rate(tmp_path: Path) -> None:
     timeline = Timeline(np.array([0.0, 0.1, 0.2, 1.0, 1.1, 5.0, 5.1]))
-    path = old(tmp_path / "x.csv", "0.16,a.mp4,9,10,m,dig,,,START\n1.04,a.mp4,9,10,m,dig,,,STOP\n4.99,a.mp4,9,10,m,sniff,,,POINT\n")
+    path = old(
+        tmp_path / "x.csv",
+        "0.16,a.mp4,9,10,m,dig,,,START\n1.04,a.mp4,9,10,m,dig,,,STOP\n4.99,a.mp4,9,10,m,sniff,,,POINT\n",
+    )
     # 0.16 s is nearest to 0.2 (frame 2), 1.04 s to 1.0 (frame 3); at 4.99 s frame 4 is still shown.
     assert formats.read_labels(path, timeline).intervals() == [(2, 3, "dig"), (4, 5, "sniff")]
 
@@ -234,7 +272,10 @@ def test_times_meet_the_frames_of_a_variable_rate(tmp_path: Path) -> None:
 def test_a_point_at_a_rounded_time_is_its_own_frame(tmp_path: Path) -> None:
     # Frame 1 at 30 fps begins at 0.03333 s, which BORIS writes as 0.033.
     path = old(tmp_path / "x.csv", "0.033,a.mp4,9,30,m,sniff,,,POINT\n0.067,a.mp4,9,30,m,dig,,,POINT\n")
-    assert formats.read_labels(path, Timeline.uniform(9, 30)).intervals() == [(1, 2, "sniff"), (2, 3, "dig")]
+    assert formats.read_labels(path, Timeline.uniform(9, 30)).intervals() == [
+        (1, 2, "sniff"),
+        (2, 3, "dig"),
+    ]
 
 
 def test_a_bout_shorter_than_half_a_frame_gets_a_free_frame_only(tmp_path: Path) -> None:
@@ -262,15 +303,25 @@ def test_only_part_was_observed(tmp_path: Path, data: Path) -> None:
     (tmp_path / "x.boris").write_text(json.dumps(whole))
     bouts = formats.read_labels(tmp_path / "x.boris", FPS25)
     assert bouts.annotated.tolist() == [[125, 1000]]
-    assert bouts.intervals()[0] == (199, 231, "mm")  # (9.955 - 2) x 25 = 198.9, (11.256 - 2) x 25 = 231.4
+    assert bouts.intervals()[0] == (
+        199,
+        231,
+        "mm",
+    )  # (9.955 - 2) x 25 = 198.9, (11.256 - 2) x 25 = 231.4
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda p: p["behaviors_conf"].pop("0"), "behaviour 'aa' is not in the project's ethogram"),
-        (lambda p: p["observations"]["testvid"]["events"].pop(), "'mm' at 26.605 s starts and never stops"),
-        (lambda p: p["observations"]["testvid"]["events"][0].__setitem__(0, None), "event 1: has no time"),
+        (
+            lambda p: p["observations"]["testvid"]["events"].pop(),
+            "'mm' at 26.605 s starts and never stops",
+        ),
+        (
+            lambda p: p["observations"]["testvid"]["events"][0].__setitem__(0, None),
+            "event 1: has no time",
+        ),
         (lambda p: p["observations"]["testvid"].pop("events"), "not as BORIS writes it"),
         (lambda p: p.pop("observations"), "no 'observations'"),
     ],
@@ -287,7 +338,13 @@ def test_a_written_project_has_what_a_real_one_has(tmp_path: Path, data: Path) -
     bouts = Bouts.build(Ethogram(("walk", "groom")), 50, [(0, 10, "walk"), (10, 20, "groom")], [[0, 40]])
     path = tmp_path / "x.boris"
     formats.write_labels(
-        path, bouts, Timeline.uniform(50, 25), "boris-project", subject="m1", recording="r", media="r.mp4"
+        path,
+        bouts,
+        Timeline.uniform(50, 25),
+        "boris-project",
+        subject="m1",
+        recording="r",
+        media="r.mp4",
     )
     ours = json.loads(path.read_text())
     real = json.loads((data / "formats/boris/multi_behaviours.boris").read_text())
@@ -308,7 +365,13 @@ def test_a_written_project_has_what_a_real_one_has(tmp_path: Path, data: Path) -
 def test_a_written_table_looks_like_a_real_one(tmp_path: Path, data: Path) -> None:
     bouts = Bouts.build(Ethogram(("interact",)), 5700, [(896, 1042, "interact")])
     formats.write_labels(
-        tmp_path / "x.csv", bouts, FPS30, "boris-tabular", subject="adult", recording="DLC3", media="v.avi"
+        tmp_path / "x.csv",
+        bouts,
+        FPS30,
+        "boris-tabular",
+        subject="adult",
+        recording="DLC3",
+        media="v.avi",
     )
     ours = (tmp_path / "x.csv").read_text().split("\n")
     real = (data / "formats/boris/e3v813a_events.csv").read_text().split("\n")

@@ -14,8 +14,10 @@ from murine.types import Bouts, Ethogram, LabelChoice, Timeline
 
 S1 = LabelChoice(stream="S1")
 TEXT = (
-    "Caltech Behavior Annotator - Annotation File\r\n\r\nConfiguration file:\r\nbase\tb\r\nlong name\tl\r\nwalk\tw\r\n\r\n"
-    "S1:\tstart\tend\ttype\r\n-----------------------------\r\n   \t1\t4\tbase\r\n   \t5\t5\tlong name\r\n   \t8\t10\twalk\r\n  \r\n"
+    "Caltech Behavior Annotator - Annotation File\r\n\r\nConfiguration file:\r\n"
+    "base\tb\r\nlong name\tl\r\nwalk\tw\r\n\r\n"
+    "S1:\tstart\tend\ttype\r\n-----------------------------\r\n"
+    "   \t1\t4\tbase\r\n   \t5\t5\tlong name\r\n   \t8\t10\twalk\r\n  \r\n"
     "S2:    start    end     type\r\n-----------------------------\r\n    3    6    walk\r\n  \r\n"
 )
 
@@ -54,13 +56,25 @@ def test_the_stream_must_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("\t5\t5\tlong", "\t4\t5\tlong", r"line 11: 'long name' begins in frame 4 before 'base' of line 10 ends"),
+        (
+            "\t5\t5\tlong",
+            "\t4\t5\tlong",
+            r"line 11: 'long name' begins in frame 4 before 'base' of line 10 ends",
+        ),
         ("\t5\t5\tlong", "\t5\t4\tlong", r"line 11: frames 5 to 4"),
         ("\t1\t4\tbase", "\t0\t4\tbase", r"line 10: frames 0 to 4"),
-        ("\t8\t10\twalk", "\t8\t10\twal", r"line 12: behaviour 'wal' is not in the file's configuration"),
+        (
+            "\t8\t10\twalk",
+            "\t8\t10\twal",
+            r"line 12: behaviour 'wal' is not in the file's configuration",
+        ),
         ("\t8\t10\twalk", "\t8\t1", r"line 12: '8\\t1' came where"),
         ("Caltech Behavior Annotator", "Bento", r"not recognised"),
-        ("\t8\t10\twalk", "\t8\t13\twalk", r"3 frames \(0.10 s\) past the end.*line 12.*tolerance_s = 0.1"),
+        (
+            "\t8\t10\twalk",
+            "\t8\t13\twalk",
+            r"3 frames \(0.10 s\) past the end.*line 12.*tolerance_s = 0.1",
+        ),
     ],
 )
 def test_faults_are_named(old: str, new: str, told: str, tmp_path: Path) -> None:
@@ -70,7 +84,10 @@ def test_faults_are_named(old: str, new: str, told: str, tmp_path: Path) -> None
 
 
 def test_a_fault_in_another_stream_does_not_matter(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.txt", TEXT.replace("    3    6    walk", "    3    6    walk\r\n    5    9    base"))
+    path = write(
+        tmp_path / "x.txt",
+        TEXT.replace("    3    6    walk", "    3    6    walk\r\n    5    9    base"),
+    )
     assert len(formats.read_labels(path, Timeline.uniform(10, 30), S1)) == 3
     with pytest.raises(InputError, match="line 17: 'base' begins in frame 5"):
         formats.read_labels(path, Timeline.uniform(10, 30), LabelChoice(stream="S2"))
@@ -127,7 +144,11 @@ def test_all_sessions_through_caltech_and_boris_and_back(data: Path, tmp_path: P
             if stream == "S1":
                 frames += int((bouts.stop - bouts.start).sum())
                 assert bouts.annotated.tolist() == [[0, last]]  # S1 tiles the session
-            for name, suffix in (("caltech", ".txt"), ("boris-tabular", ".csv"), ("boris-project", ".boris")):
+            for name, suffix in (
+                ("caltech", ".txt"),
+                ("boris-tabular", ".csv"),
+                ("boris-project", ".boris"),
+            ):
                 out = tmp_path / f"{path.stem}{stream}{suffix}"
                 formats.write_labels(out, bouts, timeline, name, recording=path.stem)
                 back = formats.align(formats.read_labels(out, timeline), bouts.ethogram)

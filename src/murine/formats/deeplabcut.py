@@ -208,6 +208,10 @@ def _read_csv(path: Path) -> tuple[_Layout, NDArray[np.float32], NDArray[np.floa
     content = read_bytes(path, "pose file")
     head = decode(content[: 1 << 20] if b"\0" not in content[:4096] else content[:4096], path)
     header, skipped, column, separator = _csv_header(path, head)
+    if re.search(r"^labeled-data\b|\.(png|jpe?g)\b", head.split("\n", skipped + 1)[skipped]):
+        raise InputError(
+            f"{path}: these are training images, not a tracked video. Analyse a video first."
+        )
     width = column + 1 + len(next(iter(header.values())))
     names = [str(i) for i in range(width)]
     try:
@@ -225,10 +229,6 @@ def _read_csv(path: Path) -> tuple[_Layout, NDArray[np.float32], NDArray[np.floa
         if "Empty CSV" in str(error):
             raise InputError(
                 f"{path}: a header without a single frame. Was the file cut short?"
-            ) from None
-        if str(header["coordinate"]) and "labeled-data" in str(error):
-            raise InputError(
-                f"{path}: these are training images, not a tracked video. Analyse a video first."
             ) from None
         raise InputError(
             f"{path}: a row does not fit the header ({str(error)[:160]}). The file was cut short or "
@@ -281,9 +281,11 @@ def _sniff_csv(path: Path, head: bytes) -> bool:
     try:
         _csv_header(path, text)
     except (InputError, csv.Error):
-        # A header cut short is still a DeepLabCut header: let the reader name the fault.
-        words = [_WORDS.get(w.strip().lower()) for w in re.split(r"[,;\t\n]", text[:200])[:2]]
-        return "scorer" in words
+        # A header cut short, or with a wrong row, is still this format: the reader names the fault. Other
+        # tables begin with "scorer" too, but have numbers below it.
+        first, second = [*(re.split(r"[,;\t]", line) for line in text.split("\n", 2)[:2]), [""]][:2]
+        known = any(cell.strip().lower() in _WORDS for cell in first[:2])
+        return known and not any(cell.strip().isdigit() for cell in second[:1] if first[0].strip())
     return True
 
 
