@@ -16,7 +16,7 @@ LONGEST = 350
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "registry", "types", "files", "progress", "cache", "predictions"}),
     frozenset({"formats", "video", "pose", "metrics", "postprocess", "models"}),
-    frozenset({"data", "project", "config", "train", "predict", "report", "simulate", "export"}),
+    frozenset({"data", "project", "config", "train", "predict", "report", "simulate", "export", "scoring", "reporting"}),
     frozenset({"cli", "demo", "web", "cluster"}),
 )
 # What one room may take from its own layer, besides itself.
@@ -128,4 +128,6 @@ def test_public_functions_name_their_arguments() -> None:
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.args.kwarg:
-                raise AssertionError(f"{path}:{node.lineno}: **{node.args.kwarg.arg} in a public signature")
+                raise AssertionError(
+                    f"{path}:{node.lineno}: **{node.args.kwarg.arg} in a public signature"
+                )

@@ -80,7 +80,8 @@ def init(
         force=force,
         progress=progress(quiet),
     )
-    labelled = sum(r.labels is not None for r in project.recordings)
+    whole = project.unit == "recording"
+    labelled = sum(whole or r.labels is not None for r in project.recordings)
     value = {
         "project": str(folder),
         "recordings": len(project.recordings),

@@ -1,0 +1,179 @@
+"""Two sets of labels met by name and scored: files, predictions, projects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from murine.errors import InputError
+from murine.formats import describe_labels, read_labels
+from murine.metrics import score_many
+from murine.postprocess import apply, make_steps
+from murine.predictions import find_predictions, read_prediction
+from murine.progress import SILENT, Progress
+from murine.project import PROJECT_FILE, load_bouts, load_project
+from murine.project import timeline as recording_timeline
+from murine.types import Bouts, Ethogram, Timeline
+
+LABEL_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".boris", ".annot")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """One recording's bouts on its own frames."""
+
+    bouts: Bouts
+    timeline: Timeline
+
+
+def read_decided(path: Path) -> Labelled:
+    """Return a prediction's bouts, decided by the post-processing its recipe asked for."""
+    prediction = read_prediction(path)
+    steps = make_steps(prediction.meta.get("postprocess", ()))
+    return Labelled(apply(prediction, steps), prediction.timeline)
+
+
+def score_paths(
+    truth: Path,
+    predicted: Path,
+    *,
+    fps: float | None = None,
+    n_frames: int | None = None,
+    background: str | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Score `predicted` against `truth` and return scores as JSON-like values.
+
+    Each side is a label file, a prediction, a folder of either, or a project; folders and projects meet
+    by recording id (a file's name without suffix). The frames come from a prediction or a project's
+    recordings; for two bare label files from `fps` and `n_frames`. `background` names the behaviour that
+    means "none of the others". Keys: `recordings` (their number), `pooled` (frame scores), `segments`, `each`
+    (per recording). Raises InputError where nothing meets or the behaviours differ.
+    """
+    frames = _known_frames(predicted) | _known_frames(truth)
+    one_each = _is_single(truth) and _is_single(predicted)
+    if one_each and frames:
+        frames = {"": next(iter(frames.values()))}
+    sides = []
+    for path in (Path(truth), Path(predicted)):
+        found = _read_side(path, frames, fps, n_frames, one_each)
+        sides.append({id_: _with_background(item, background) for id_, item in found.items()})
+    common = [""] if one_each else [id_ for id_ in sides[0] if id_ in sides[1]]
+    if not common:
+        raise InputError(
+            f"no recording is in both {truth} and {predicted}: "
+            f"{', '.join(sorted(sides[0])[:5])} against {', '.join(sorted(sides[1])[:5])}"
+        )
+    each: dict[str, Any] = {}
+    with progress.task("scoring", len(common), "recordings") as task:
+        for id_ in common:
+            name = id_ or Path(predicted).stem
+            each[name] = score_many([sides[0][id_].bouts], [sides[1][id_].bouts]).to_dict()
+            task.advance()
+    pooled = score_many(
+        [sides[0][i].bouts for i in common], [sides[1][i].bouts for i in common]
+    ).to_dict()
+    return {
+        "recordings": len(common),
+        "only_in_truth": sorted(set(sides[0]) - set(common)),
+        "only_in_predicted": sorted(set(sides[1]) - set(common)),
+        "pooled": pooled["frames"],
+        "segments": pooled["segments"],
+        "each": each,
+    }
+
+
+def _is_single(path: Path) -> bool:
+    return Path(path).is_file()
+
+
+def _is_prediction(path: Path) -> bool:
+    if path.suffix != ".parquet":
+        return False
+    import pyarrow.parquet as pq
+
+    return b"murine" in (pq.read_schema(path).metadata or {})
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the predictions of a folder, or else its label files, by recording id."""
+    if any(folder.glob("*.parquet")):
+        return {p.stem: p for p in find_predictions(folder)}
+    found = {p.name.split(".")[0]: p for p in sorted(folder.iterdir()) if p.suffix in LABEL_SUFFIXES}
+    if not found:
+        raise InputError(f"{folder}: holds neither predictions (*.parquet) nor label files.")
+    return found
+
+
+def _known_frames(path: Path) -> dict[str, Timeline]:
+    """Return the timelines a side knows by itself: those of predictions and of projects."""
+    path = Path(path)
+    if (path / PROJECT_FILE).is_file():
+        project = load_project(path)
+        return {r.id: recording_timeline(r) for r in project.recordings if project.is_labelled(r)}
+    if path.is_dir():
+        return {i: read_prediction(p).timeline for i, p in _files(path).items() if _is_prediction(p)}
+    if path.is_file() and _is_prediction(path):
+        return {path.stem: read_prediction(path).timeline}
+    return {}
+
+
+def _read_side(
+    path: Path,
+    frames: Mapping[str, Timeline],
+    fps: float | None,
+    n_frames: int | None,
+    one_each: bool,
+) -> dict[str, Labelled]:
+    if (path / PROJECT_FILE).is_file():
+        project = load_project(path)
+        return {
+            r.id: Labelled(load_bouts(project, r), frames[r.id])
+            for r in project.recordings
+            if r.id in frames
+        }
+    if path.is_dir():
+        files = _files(path)
+    elif path.exists():
+        files = {"" if one_each else path.stem: path}
+    else:
+        raise InputError(f"{path}: not found. Give a label file, a prediction, a folder or a project.")
+    result = {}
+    for id_, file in files.items():
+        if _is_prediction(file):
+            result[id_] = read_decided(file)
+            continue
+        if id_ not in frames and not one_each and frames:
+            continue  # the other side does not have it; said under only_in_...
+        timeline = frames[id_] if id_ in frames else _asked_timeline(file, fps, n_frames)
+        result[id_] = Labelled(read_labels(file, timeline), timeline)
+    return result
+
+
+def _asked_timeline(path: Path, fps: float | None, n_frames: int | None) -> Timeline:
+    """Return the frames of a bare label file; raises InputError that says what is missing."""
+    summary = describe_labels(path)
+    rate = fps or summary.fps
+    if rate is None and summary.unit == "frames":
+        rate = 1.0  # labels that count frames need no clock to be compared
+    if rate is None:
+        raise InputError(f"{path}: in seconds, and no file tells the frame rate. Give it with --fps.")
+    if n_frames is None:
+        raise InputError(
+            f"{path}: no file tells how many frames the recording has. Give it with --frames."
+        )
+    return Timeline.uniform(n_frames, rate)
+
+
+def _with_background(item: Labelled, background: str | None) -> Labelled:
+    """Name the background of an exclusive label set that has it as a plain behaviour."""
+    ethogram = item.bouts.ethogram
+    if background is None or ethogram.background == background or not ethogram.exclusive:
+        return item
+    if background not in ethogram.behaviours:
+        return item
+    named = Ethogram(ethogram.behaviours, True, background)
+    bouts = Bouts.build(named, item.bouts.n_frames, item.bouts.intervals(), item.bouts.annotated)
+    return Labelled(bouts, item.timeline)
