@@ -102,7 +102,7 @@ def test_all_faults_come_at_once_with_suggestions(tmp_path: Path) -> None:
     found = faults(
         tmp_path,
         """
-        descripton = "x"
+        descriptions = "x"
         [model]
         name = 3
         [input]
@@ -123,7 +123,7 @@ def test_all_faults_come_at_once_with_suggestions(tmp_path: Path) -> None:
         """,
     )
     assert found == (
-        "descripton: unknown. Did you mean 'description'?",
+        "descriptions: unknown. Did you mean 'description'?",
         "model.name: expected text; came 3",
         "input.size: expected a list of 2 whole numbers; came [128]",
         "input.frames: unknown setting. It belongs to [window].",

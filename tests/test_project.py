@@ -108,7 +108,7 @@ def test_all_faults_of_both_files_come_at_once(tmp_path: Path) -> None:
     standard(tmp_path)
     study = tmp_path / "study"
     (study / "project.toml").write_text(
-        'nam = "x"\nunit = "clip"\ntolerance_s = -1\n[ethogram]\nbehaviours = ["a", "a"]\n'
+        'names = "x"\nunit = "clip"\ntolerance_s = -1\n[ethogram]\nbehaviours = ["a", "a"]\n'
         "[labels]\nignored = []\n[labels.rename]\na = 1\n"
     )
     (study / "recordings.csv").write_text(
@@ -117,7 +117,7 @@ def test_all_faults_of_both_files_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         load_project(study)
     assert caught.value.faults == (
-        "project.toml: nam: unknown setting. Did you mean 'name'?",
+        "project.toml: names: unknown setting. Did you mean 'name'?",
         "project.toml: labels.ignored: unknown setting. Did you mean 'ignore'?",
         'project.toml: labels.rename: expected lines such as "drinking" = "drink"',
         "project.toml: [ethogram]: behaviour names must differ; named twice: a",

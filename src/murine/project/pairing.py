@@ -19,7 +19,16 @@ _ROLES = frozenset(
         *("predictions", "filtered", "label", "labels", "labelled", "labeled", "event", "events"),
         *("annot", "annotation", "annotations", "annotated", "behaviour", "behaviours", "behavior"),
         *("behaviors", "bout", "bouts", "score", "scores", "scored", "scoring", "ethogram", "boris"),
-        *("manual", "tabular", "aggregated", "video", "videos", "movie", "reencode", "reencoded"),
+        *(
+            "manual",
+            "tabular",
+            "aggregated",
+            "video",
+            "videos",
+            "movie",
+            "reencode",
+            "reencoded",
+        ),  # codespell:ignore reencode
     )
 )
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
