@@ -139,7 +139,7 @@ def test_a_file_cut_short_tells_how_far_it_decodes(
     frames = video.frames()
     assert [read_number(next(frames)) for _ in range(good)] == list(range(good))
     with pytest.raises(InputError, match="up to frame"):
-        next(frames)
+        list(frames)
 
 
 def test_a_single_missing_frame_at_the_end_is_seen(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_lost_blocks_of_a_matroska_file_are_seen(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] + content[len(content) * 6 // 10 :])
     assert first_break(path) is not None
-    with pytest.raises(InputError, match="Matroska structure breaks at byte|up to frame"):
+    with pytest.raises(InputError, match=r"Matroska structure breaks at byte|up to frame"):
         _ = open_video(path).timeline
 
 

@@ -76,13 +76,13 @@ class Cache:
     def get(self, key: str) -> Arrays | None:
         """Return the arrays of `key`, memory-mapped and read-only, or None where there are none.
 
-        A damaged entry counts as absent, and is removed.
+        An entry that is damaged or of another version counts as absent, and is removed.
         """
         path = self._path(key)
         try:
             info = json.loads((path / "info.json").read_text(encoding="utf-8"))
             if info["format"] != _FORMAT:
-                return None
+                raise ValueError("written by another version")
             arrays = {name: _open(path / f"{name}.npy") for name in info["arrays"]}
             os.utime(path / "info.json")
         except FileNotFoundError:
@@ -102,31 +102,35 @@ class Cache:
         Failure of any kind leaves nothing behind. Two processes may build one key: the first to finish
         is kept. Raises StorageError for a full disk or a folder that cannot be written.
         """
-        path = self._path(key)
         make_folder(self.folder)
-        sizes = {name: _bytes(shape, dtype) for name, (shape, dtype) in shapes.items()}
+        sizes = {_checked_name(name): _bytes(shape, dtype) for name, (shape, dtype) in shapes.items()}
         self.evict(self.limit_bytes - sum(sizes.values()))
-        part = self.folder / f".{key}.{uuid.uuid4().hex[:8]}.part"
+        part = self._path(key).with_name(f".{key}.{uuid.uuid4().hex[:8]}.part")
         arrays: Arrays = {}
         try:
-            part.mkdir()
-            for name, (shape, dtype) in shapes.items():
-                arrays[name] = _create(part / f"{_checked_name(name)}.npy", shape, np.dtype(dtype))
+            with self._writing():
+                part.mkdir()
+                for name, (shape, dtype) in shapes.items():
+                    arrays[name] = _create(part / f"{name}.npy", shape, np.dtype(dtype))
             yield arrays
-            for array in arrays.values():
-                if isinstance(array, np.memmap):
-                    array.flush()
-            arrays.clear()
-            write_json(
-                part / "info.json",
-                {"format": _FORMAT, "arrays": sorted(shapes), "bytes": sum(sizes.values())},
-            )
-            _move_in(part, path)
-        except OSError as error:
-            raise storage_error(self.folder, error) from error
+            with self._writing():
+                for array in arrays.values():
+                    if isinstance(array, np.memmap):
+                        array.flush()
+                arrays.clear()
+                info = {"format": _FORMAT, "arrays": sorted(shapes), "bytes": sum(sizes.values())}
+                write_json(part / "info.json", info)
+                self._move_in(part, key)
         finally:
             arrays.clear()
             shutil.rmtree(part, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(self.folder, error) from error
 
     def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep these arrays as `key`; raises StorageError as `build` does."""
@@ -159,6 +163,15 @@ class Cache:
     def size(self) -> int:
         """Return the bytes of all entries."""
         return sum(size for _, size, _ in self._entries())
+
+    def _move_in(self, part: Path, key: str) -> None:
+        path = self._path(key)
+        try:
+            os.rename(part, path)
+        except OSError:
+            # Another process finished the same key first; its arrays are the same.
+            if self.get(key) is None:
+                os.rename(part, path)
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -244,12 +257,3 @@ def _reserve(descriptor: int, start: int, size: int) -> None:
     zeros = bytes(1 << 20)
     while size > 0:
         size -= os.write(descriptor, zeros[: min(size, len(zeros))])
-
-
-def _move_in(part: Path, path: Path) -> None:
-    try:
-        os.rename(part, path)
-    except OSError:
-        # Another process finished the same key first; its arrays are the same.
-        if not (path / "info.json").is_file():
-            raise

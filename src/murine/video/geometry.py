@@ -94,7 +94,7 @@ def interpolate_centres(xy: ArrayLike, limit: int) -> FloatArray:
     frames = np.arange(len(points))
     after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
     before = np.clip(after - 1, 0, None)
-    nearer = np.where(frames - known[before] < np.abs(known[after] - frames), before, after)
+    nearer = np.where(frames - known[before] <= np.abs(known[after] - frames), before, after)
     filled: FloatArray = points[known[nearer]]
     for start, stop in runs(~seen):
         if start > 0 and stop < len(points) and stop - start <= limit:
