@@ -7,9 +7,20 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from murine.report.data import ReportData
-from murine.report.drawing import LEFT_IN, WIDTH_IN, add_axes, name_ticks, new_figure, side_label
+from murine.report.drawing import (
+    WIDTH_IN,
+    add_axes,
+    left_margin,
+    name_ticks,
+    new_figure,
+    shorten,
+    side_label,
+)
 from murine.report.palette import EMPTY, FAINT, INK, colours
 from murine.report.tables import budgets
+
+MAX_DOTS = 60
+"""Recordings shown as dots; more would hide each other."""
 
 
 def draw_confusion(data: ReportData) -> Figure | None:
@@ -22,9 +33,13 @@ def draw_confusion(data: ReportData) -> Figure | None:
     total = counts.sum(axis=1, keepdims=True)
     share = np.where(total > 0, counts / np.maximum(total, 1), np.nan)
     cell = 0.78 if size <= 10 else 0.5
-    width = min(WIDTH_IN, LEFT_IN + size * cell + 0.5)
-    figure = new_figure(size * cell * 0.72 + 1.15, width)
-    axes = add_axes(figure, 0.28, size * cell * 0.72, left_in=LEFT_IN, right_in=0.5)
+    left = left_margin(data.names)
+    longest = max(len(shorten(name)) for name in names)
+    turned = longest * 0.075 > cell
+    below = 0.2 + (0.05 * longest if turned else 0.0)
+    height = size * cell * 0.72
+    figure = new_figure(0.28 + height + below, min(WIDTH_IN, left + size * cell + 0.5))
+    axes = add_axes(figure, 0.28, height, left_in=left, right_in=0.5)
     blues = LinearSegmentedColormap.from_list("share", ["#FFFFFF", "#8DB3D6", "#08407E"])
     scale = blues.with_extremes(bad=EMPTY)
     axes.imshow(share, cmap=scale, vmin=0, vmax=1, aspect="auto", interpolation="none")
@@ -37,10 +52,10 @@ def draw_confusion(data: ReportData) -> Figure | None:
             colour = "white" if dark else INK
             axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.15)
     name_ticks(axes, range(size), names)
-    rotation = 40 if max(map(len, names)) * 0.075 > cell else 0
-    name_ticks(
-        axes, range(size), names, axis="x", rotation=rotation, ha="right" if rotation else "center"
-    )
+    if turned:
+        name_ticks(axes, range(size), names, axis="x", rotation=40, ha="right", rotation_mode="anchor")
+    else:
+        name_ticks(axes, range(size), names, axis="x")
     axes.set_title("human ↓    predicted →", fontsize=8.5, color=FAINT, loc="left", pad=5)
     axes.spines["bottom"].set_visible(False)
     return figure
@@ -53,7 +68,7 @@ def draw_behaviours(data: ReportData) -> Figure | None:
     rows, palette = data.scores["per_class"], colours(data.ethogram)
     base = {} if data.baseline is None else data.baseline["per_class"]
     figure = new_figure(0.30 * len(rows) + 0.75)
-    axes = add_axes(figure, 0.3, 0.30 * len(rows))
+    axes = add_axes(figure, 0.3, 0.30 * len(rows), left_in=left_margin(data.names))
     for i, (name, row) in enumerate(rows.items()):
         axes.barh(i, row["f1"] or 0.0, height=0.62, color=palette.get(name, FAINT), zorder=2)
         if row["f1"] is None:
@@ -89,7 +104,7 @@ def draw_budget(data: ReportData) -> Figure | None:
     names, palette = data.ethogram.behaviours, colours(data.ethogram)
     height = 0.24 * len(names) * len(found) + 0.12 * len(names)
     figure = new_figure(height + 0.45)
-    axes = add_axes(figure, 0.03, height)
+    axes = add_axes(figure, 0.03, height, left_in=left_margin(data.names))
     band = 0.8 / len(found)
     reach = 0.0
     for s, (side, table) in enumerate(found.items()):
@@ -99,8 +114,9 @@ def draw_budget(data: ReportData) -> Figure | None:
             shade = {"human": 1.0, "predicted": 0.55}[side] if len(found) == 2 else 1.0
             axes.barh(y, share, height=band * 0.9, color=palette[name], alpha=shade, zorder=2)
             dots = 100 * table.by_recording[:, c]
+            dots = dots if 1 < len(dots) <= MAX_DOTS else dots[:0]
             reach = max(reach, share, *dots)
-            if len(dots) > 1:
+            if len(dots):
                 axes.plot(
                     dots, np.full(len(dots), y), "o", ms=3.4, mfc=INK, mec="white", mew=0.5, zorder=3
                 )
@@ -111,5 +127,5 @@ def draw_budget(data: ReportData) -> Figure | None:
     axes.grid(axis="x", color="#E3E6E9", lw=0.8)
     axes.set_axisbelow(True)
     name_ticks(axes, range(len(names)), list(names))
-    axes.set_xlabel("% of annotated time", fontsize=8.5, color=FAINT)
+    axes.set_xlabel("% of the time", fontsize=8.5, color=FAINT)
     return figure

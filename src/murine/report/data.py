@@ -19,6 +19,9 @@ from murine.types import Bouts, Ethogram, Timeline
 Kind = Literal["evaluation", "prediction", "labels"]
 Frames = NDArray[np.int8]
 
+MAX_OVERVIEW = 150
+"""Recordings that one overview can hold; of more, the first are shown."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReportRecording:
@@ -120,14 +123,22 @@ class ReportData:
         """True where there is a recording with both labels and predictions."""
         return any(r.truth is not None and r.predicted is not None for r in self.recordings)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that stand beside figures; one margin for all lines them up in the page."""
+        ids = (r.id for r in self.recordings) if len(self.recordings) <= MAX_OVERVIEW else ()
+        return (*self.ethogram.behaviours, *ids)
+
     def complete(self) -> ReportData:
         """Return the same with the scores that were missing worked out, where they can be."""
         both = [r for r in self.recordings if r.truth is not None and r.predicted is not None]
         seen = [r for r in both if r.true_frames is not None and (r.true_frames != -1).any()]
         if not seen:
             return self
+        # A clip by itself is right or wrong; a table of scores for each would say no more.
+        single = [] if self.unit == "recording" else seen
         recordings = tuple(
-            r if r.scores is not None or r not in seen else replace(r, scores=self._score([r]))
+            r if r.scores is not None or r not in single else replace(r, scores=self._score([r]))
             for r in self.recordings
         )
         changes: dict[str, Any] = {"recordings": recordings}

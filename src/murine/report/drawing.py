@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from murine.report.palette import FAINT, INK
 
 WIDTH_IN = 11.2
 """Width of a full figure in inches; pages show it at about 100 pixels per inch."""
-LEFT_IN, RIGHT_IN = 1.55, 0.75
+RIGHT_IN = 0.75
 DPI = 150
 SYSTEM_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -54,7 +55,7 @@ def add_axes(
     top_in: float,
     height_in: float,
     *,
-    left_in: float = LEFT_IN,
+    left_in: float,
     right_in: float = RIGHT_IN,
 ) -> Axes:
     """Return axes that start `top_in` below the upper edge; fixed margins line figures up in a page."""
@@ -81,11 +82,16 @@ def name_ticks(axes: Axes, places: Any, names: list[str], *, axis: str = "y", **
         axes.set_yticklabels(short, parse_math=False, ha="left", **style)
         # From the figure's left edge (in points), in line with the text of the page.
         inches = axes.figure.dpi_scale_trans.inverted().transform(axes.bbox.p0)
-        axes.tick_params(axis="y", length=0, pad=72 * float(inches[0]))
+        axes.tick_params(axis="y", length=0, pad=72 * float(inches[0]) - 1)
     else:
         axes.set_xticks(places)
         axes.set_xticklabels(short, parse_math=False, **style)
         axes.tick_params(axis="x", length=0)
+
+
+def left_margin(names: Iterable[str]) -> float:
+    """Return the inches that the longest of the names takes, as `name_ticks` writes it."""
+    return 0.22 + 0.066 * max(max(len(shorten(name)) for name in names), 7)
 
 
 def side_label(axes: Axes, y: float, text: str) -> None:

@@ -7,14 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from murine.report import rasters
-from murine.report.data import ReportData, ReportRecording
-from murine.report.drawing import add_axes, name_ticks, new_figure, side_label, time_axis
+from murine.report.data import MAX_OVERVIEW, ReportData, ReportRecording
+from murine.report.drawing import add_axes, left_margin, name_ticks, new_figure, side_label, time_axis
 from murine.report.palette import DIFFERS, colours
 
 STRIP, PAIR_GAP, LANE_GAP = 9, 1, 6
 """Rows of pixels of one strip, between human and predicted, between lanes."""
 _IN_PER_ROW = 0.0145
-MAX_OVERVIEW = 150
 
 
 def _show(axes: Axes, image: rasters.Picture, start_s: float, stop_s: float) -> None:
@@ -64,7 +63,7 @@ def draw_ethogram(data: ReportData, r: ReportRecording) -> Figure | None:
         row -= LANE_GAP
     image = rasters.stack(strips, width)
     figure = new_figure(row * _IN_PER_ROW + 0.34)
-    axes = add_axes(figure, 0.03, row * _IN_PER_ROW)
+    axes = add_axes(figure, 0.03, row * _IN_PER_ROW, left_in=left_margin(data.names))
     _show(axes, image, float(r.timeline.times[0]), r.timeline.end)
     time_axis(axes, float(r.timeline.times[0]), r.timeline.end)
     name_ticks(axes, places, names)
@@ -90,7 +89,7 @@ def draw_probabilities(data: ReportData, r: ReportRecording) -> Figure | None:
     image = rasters.stack(strips[:-1], width)
     scale = _IN_PER_ROW * 1.15
     figure = new_figure(len(image) * scale + 0.34)
-    axes = add_axes(figure, 0.03, len(image) * scale)
+    axes = add_axes(figure, 0.03, len(image) * scale, left_in=left_margin(data.names))
     _show(axes, image, float(r.timeline.times[0]), r.timeline.end)
     time_axis(axes, float(r.timeline.times[0]), r.timeline.end)
     name_ticks(
@@ -126,7 +125,7 @@ def draw_overview(data: ReportData) -> Figure | None:
         parts.append(max(2, strip // 2 + 1))
         row += max(2, strip // 2 + 1)
     figure = new_figure(row * _IN_PER_ROW + 0.36)
-    axes = add_axes(figure, 0.03, row * _IN_PER_ROW)
+    axes = add_axes(figure, 0.03, row * _IN_PER_ROW, left_in=left_margin(data.names))
     _show(axes, rasters.stack(parts, rasters.WIDTH), 0.0, longest)
     time_axis(axes, 0.0, longest)
     name_ticks(axes, places, [r.id for r in shown], fontsize=8.5 if strip == 7 else 6)

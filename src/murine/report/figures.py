@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from murine.files import make_folder
 from murine.registry import Registry
-from murine.report.charts import draw_behaviours, draw_budget, draw_confusion
+from murine.report.charts import MAX_DOTS, draw_behaviours, draw_budget, draw_confusion
 from murine.report.data import ReportData, ReportRecording
 from murine.report.drawing import save_png
 from murine.report.ethograms import draw_ethogram, draw_overview, draw_probabilities
@@ -24,7 +24,7 @@ from murine.report.ethograms import draw_ethogram, draw_overview, draw_probabili
 class StudyFigure:
     """A figure of the whole study: `caption` says how to read it."""
 
-    caption: str
+    caption: Callable[[ReportData], str]
     draw: Callable[[ReportData], Figure | None]
 
 
@@ -32,7 +32,7 @@ class StudyFigure:
 class RecordingFigure:
     """A figure of one recording."""
 
-    caption: str
+    caption: Callable[[ReportData], str]
     draw: Callable[[ReportData, ReportRecording], Figure | None]
 
 
@@ -40,44 +40,48 @@ FIGURES: Registry[StudyFigure] = Registry("figure")
 RECORDING_FIGURES: Registry[RecordingFigure] = Registry("figure of a recording")
 
 
-RECORDING_FIGURES.add(
-    "ethogram",
-    RecordingFigure(
-        "A lane per behaviour; human labels above, prediction below; hatched: not annotated.",
-        draw_ethogram,
-    ),
-)
+def _sides(data: ReportData) -> str:
+    """How the strips are to be read: who is above whom, and what hatching means."""
+    text = "human labels above, prediction below" if data.judged else ""
+    hidden = any(r.true_frames is not None and (r.true_frames == -1).any() for r in data.recordings)
+    return "; ".join(part for part in (text, "hatched: not annotated" if hidden else "") if part)
+
+
+def _caption(text: str, sides: bool = False) -> Callable[[ReportData], str]:
+    def write(data: ReportData) -> str:
+        more = _sides(data) if sides else ""
+        return f"{text}; {more}." if more else f"{text}."
+
+    return write
+
+
+def _budget_caption(data: ReportData) -> str:
+    dots = "; a dot is one recording" if 1 < len(data.recordings) <= MAX_DOTS else ""
+    return f"Share of the time in each behaviour, all recordings together{dots}."
+
+
+RECORDING_FIGURES.add("ethogram", RecordingFigure(_caption("A lane per behaviour", True), draw_ethogram))
 RECORDING_FIGURES.add(
     "probabilities",
     RecordingFigure(
-        "Probability of each behaviour, from white (0) to full colour (1).", draw_probabilities
+        _caption("Probability of each behaviour, from white (0) to full colour (1)"), draw_probabilities
     ),
 )
-FIGURES.add(
-    "overview",
-    StudyFigure(
-        "All recordings on one time scale; human labels above, prediction below; hatched: not annotated.",
-        draw_overview,
-    ),
-)
+FIGURES.add("overview", StudyFigure(_caption("All recordings on one time scale", True), draw_overview))
 FIGURES.add(
     "behaviours",
-    StudyFigure("F1 of each behaviour, with its precision and recall.", draw_behaviours),
+    StudyFigure(_caption("F1 of each behaviour, with its precision and recall"), draw_behaviours),
 )
 FIGURES.add(
     "confusion",
     StudyFigure(
-        "Each row: what was predicted in the frames a human gave to one behaviour. Right is on the diagonal.",
+        _caption(
+            "Each row: what was predicted where a human saw one behaviour. Right is on the diagonal"
+        ),
         draw_confusion,
     ),
 )
-FIGURES.add(
-    "budget",
-    StudyFigure(
-        "Share of the annotated time in each behaviour, all recordings together; a dot is one recording.",
-        draw_budget,
-    ),
-)
+FIGURES.add("budget", StudyFigure(_budget_caption, draw_budget))
 
 
 def save_figures(data: ReportData, folder: Path) -> list[Path]:

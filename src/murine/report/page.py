@@ -88,11 +88,11 @@ def annotated_share(r: ReportRecording) -> float | None:
 
 
 def _recording(data: ReportData, r: ReportRecording, i: int) -> dict[str, Any]:
-    pictures = []
+    pictures = {}
     for name, kind in RECORDING_FIGURES.items():
         figure = kind.draw(data, r)
         if figure is not None:
-            pictures.append(picture(figure, f"{name} of {r.id}. {kind.caption}"))
+            pictures[name] = picture(figure, f"{name} of {r.id}. {kind.caption(data)}")
     return {"recording": r, "anchor": f"recording-{i + 1}", "pictures": pictures}
 
 
@@ -177,10 +177,13 @@ def _render(
 ) -> str:
     figures: dict[str, tuple[Picture, str]] = {}
     for name, kind in FIGURES.items():
-        figure = None if grid is not None and name == "overview" else kind.draw(data)
+        of_time = name in ("overview", "budget")  # which says nothing where every clip is one behaviour
+        figure = None if grid is not None and of_time else kind.draw(data)
         if figure is not None:
-            figures[name] = (picture(figure, kind.caption), kind.caption)
+            caption = kind.caption(data)
+            figures[name] = (picture(figure, caption), caption)
     found = budgets(data)
+    drawn = {name for item in recordings for name in item["pictures"]}
     palette = colours(data.ethogram)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -204,11 +207,11 @@ def _render(
         palette=palette,
         inks={name: ink_on(colour) for name, colour in palette.items()},
         figures=figures,
-        captions={name: kind.caption for name, kind in RECORDING_FIGURES.items()},
+        captions=[kind.caption(data) for name, kind in RECORDING_FIGURES.items() if name in drawn],
         scores=score_rows(data),
         behaviours=_behaviour_rows(data),
         budgets=_budget_rows(data, found),
-        sides=list(found),
+        sides=[] if grid is not None else list(found),
         recordings=recordings,
         recording_rows=_recording_rows(data, recordings),
         group_names=groups,
@@ -217,5 +220,6 @@ def _render(
         settings=words.flatten(data.settings),
         provenance=words.flatten(data.provenance),
         total=float(np.sum([r.seconds for r in data.recordings])),
+        has_truth=any(r.truth is not None for r in data.recordings),
         unlabelled=any((annotated_share(r) or 1.0) < 1.0 for r in data.recordings),
     )
