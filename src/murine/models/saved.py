@@ -93,7 +93,7 @@ def load_model(folder: Path) -> LoadedModel:
     """
     path = Path(folder) / DESCRIPTION
     description = _read_description(path)
-    data = _read_weights(Path(folder) / WEIGHTS, description, path)
+    data = _read_weights(path.with_name(WEIGHTS), description, path)
     try:
         name, settings = description["model"], description["settings"]
         ethogram = Ethogram(**description["ethogram"])
@@ -112,7 +112,12 @@ def load_model(folder: Path) -> LoadedModel:
         raise InputError(
             f"{path}: {error} It was written by murine {description.get('murine')}; this is {__version__}"
         ) from error
-    _fill(model, data, Path(folder) / WEIGHTS)
+    if description["classes"] != len(ethogram):
+        raise InputError(
+            f"{path}: the ethogram has {len(ethogram)} behaviours, the model predicts "
+            f"{description['classes']}. Copy the folder again from its source"
+        )
+    _fill(model, data, path.with_name(WEIGHTS))
     return LoadedModel(model.eval(), name, ethogram, settings, extra, value_hash(description))
 
 

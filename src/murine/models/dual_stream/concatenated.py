@@ -127,7 +127,7 @@ def _entry(build: type[ConcatenatedStreams], published: int) -> ModelEntry:
         source="Nwokedi et al., dual-stream spatiotemporal networks, Tables 1 and 2 (SRS)",
         published=published,
         counted={"classes": 8},
-        tiny={"width": 0.25, "frames": 4, "size": [64, 64], "head_units": [16]},
+        tiny={"width": 0.5, "frames": 4, "size": [32, 32], "head_units": [16]},
     )
 
 
