@@ -7,6 +7,8 @@ An evaluation's folder: config.toml, splits.json, folds/NAME (a run folder each)
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from murine.predict.stream import predict_recording
 from murine.predictions import read_header, read_prediction, write_prediction
 from murine.progress import SILENT, Progress
 from murine.project import load_bouts
-from murine.train.run import short_name, train_split
+from murine.train.run import check_folder, short_name, train_split
 from murine.train.runs import CONFIG_FILE, MODEL_FILE, SPLITS_FILE, TrainedRun, write_environment
 from murine.train.study import Study, open_study
 from murine.types import Bouts, FloatArray, Prediction
@@ -79,6 +81,20 @@ def evaluate(
     splits = make_splits(
         study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
     )
+    for split in splits:
+        if resume:
+            check_folder(out / "folds" / split.name, study.identity(split))
+    if not resume:
+        shutil.rmtree(out / "folds", ignore_errors=True)
+        shutil.rmtree(out / "predictions", ignore_errors=True)
+    write_json(
+        out / EVALUATION_FILE,
+        {
+            "murine_version": __version__,
+            "project": _relative(project_folder, out),
+            "recipe": recipe.name,
+        },
+    )
     save_recipe(recipe, out / CONFIG_FILE)
     write_json(out / SPLITS_FILE, [split.to_dict() for split in splits])
     write_environment(out)
@@ -100,10 +116,6 @@ def evaluate(
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
     write_json(out / SCORES_FILE, scores)
-    write_json(
-        out / EVALUATION_FILE,
-        {"murine_version": __version__, "project": str(project_folder.resolve()), "recipe": recipe.name},
-    )
     return Evaluation(out, tuple(paths.values()), scores)
 
 
@@ -181,6 +193,24 @@ def _segments(judged: list[Judged], unit: str) -> dict[str, Any] | None:
         return None
     truth, said = [j.truth.classes() for j in judged], [j.decided.classes() for j in judged]
     return score_segments(truth, said).to_dict()
+
+
+def _relative(project_folder: Path, out: Path) -> str:
+    """Return the way from an evaluation to its project, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(project_folder.resolve(), out.resolve())).as_posix()
+    except ValueError:  # another drive of Windows
+        return project_folder.resolve().as_posix()
+
+
+def project_of(folder: Path) -> Path:
+    """Return the folder of the project that an evaluation is of; raises InputError where it is unknown."""
+    path = Path(folder) / EVALUATION_FILE
+    if not path.exists():
+        raise InputError(
+            f"{folder}: holds no evaluation ({EVALUATION_FILE}). Run 'murine evaluate' first."
+        )
+    return Path(folder) / str(json.loads(path.read_text(encoding="utf-8"))["project"])
 
 
 def load_scores(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
 from murine.pose.scaler import fit_scaler
 from murine.progress import SILENT, Progress
-from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers
+from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers, load_state
 from murine.train.loop import fit
 from murine.train.runs import (
     CONFIG_FILE,
@@ -88,14 +88,9 @@ def train_split(
         _clear(folder)
     drop_leftovers(folder)
     identity = study.identity(split)
+    check_folder(folder, identity)
     if (folder / MODEL_FILE).exists():
-        run = load_run(folder)
-        if run.identity != identity:
-            raise InputError(
-                f"{folder}: holds a network trained with other settings, labels or files. Choose another "
-                "name or folder for this one, or delete that folder."
-            )
-        return run
+        return load_run(folder)
     recipe, settings = study.recipe, study.recipe.training
     training, validation = study.of(split.train), study.of(split.validation)
     layout = _pose_layout(study, split)
@@ -150,6 +145,20 @@ def train_split(
     # the memory of training is several times the network's size and of no more use
     (folder / STATE_FILE).unlink(missing_ok=True)
     return load_run(folder)
+
+
+def check_folder(folder: Path, identity: str) -> None:
+    """Raise InputError if a folder holds a run, finished or not, that differs in what decides its result."""
+    known = identity
+    if (folder / MODEL_FILE).exists():
+        known = load_run(folder).identity
+    elif (state := load_state(folder)) is not None:
+        known = state.numbers.identity
+    if known != identity:
+        raise InputError(
+            f"{folder}: holds a network trained with other settings, labels or files, or the beginning of "
+            "one. Choose another name or folder for this one, or delete that folder."
+        )
 
 
 def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) -> Model:

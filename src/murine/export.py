@@ -1,0 +1,83 @@
+"""Predicted or human bouts as label files that other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from murine.errors import InputError, suggest
+from murine.files import make_folder
+from murine.formats import FORMATS, LabelFormat, write_labels
+from murine.postprocess import apply, make_steps
+from murine.predictions import find_predictions, read_prediction
+from murine.progress import SILENT, Progress
+from murine.project import PROJECT_FILE, load_bouts, load_project, timeline
+from murine.types import Bouts, Timeline
+
+ALIASES = {"boris": "boris-tabular", "csv": "bouts"}
+"""Short names for the formats people mean most."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    recording: str
+    bouts: Bouts
+    timeline: Timeline
+    media: str = ""
+    subject: str = ""
+
+
+def export(source: Path, to: str, out: Path | None = None, *, progress: Progress = SILENT) -> list[Path]:
+    """Write the bouts of every recording in the format `to`; return the files, one per recording.
+
+    `source`: a folder of predictions (or one of them), decided by the post-processing their recipe asked
+    for; or a project, whose human labels are written. `to`: a label format's name, or "boris" or "csv".
+    `out`: default SOURCE/TO. Raises InputError for a format that is unknown or only read, StorageError.
+    """
+    source = Path(source)
+    name = ALIASES.get(to, to)
+    form = FORMATS[name] if name in FORMATS else None
+    if not isinstance(form, LabelFormat) or form.write is None:
+        able = [f.name for f in FORMATS.values() if isinstance(f, LabelFormat) and f.write]
+        raise InputError(f"labels cannot be written as '{to}'.{suggest(to, [*able, *ALIASES])}")
+    files = find_predictions(source) if not (source / PROJECT_FILE).exists() else []
+    count = len(files) if files else len(load_project(source).labelled())
+    if not count:
+        raise InputError(f"{source}: none of its recordings has labels to export.")
+    if out is None:
+        out = (source if source.is_dir() else source.parent) / to
+    make_folder(out)
+    written: list[Path] = []
+    with progress.task("exporting", count, "recordings") as task:
+        for labels in _predicted(files) if files else _human(source):
+            path = Path(out) / f"{labels.recording}{form.suffixes[0]}"
+            write_labels(
+                path,
+                labels.bouts,
+                labels.timeline,
+                name,
+                subject=labels.subject,
+                recording=labels.recording,
+                media=labels.media,
+            )
+            written.append(path)
+            task.advance()
+    return written
+
+
+def _predicted(files: list[Path]) -> Iterator[_Labels]:
+    for path in files:
+        prediction = read_prediction(path)
+        bouts = apply(prediction, make_steps(prediction.meta.get("postprocess", ())))
+        media = prediction.meta.get("files", {}).get("video", "")
+        yield _Labels(prediction.recording, bouts, prediction.timeline, media)
+
+
+def _human(folder: Path) -> Iterator[_Labels]:
+    project = load_project(folder)
+    for recording in project.labelled():
+        bouts = load_bouts(project, recording)
+        media = "" if recording.video is None else recording.video.name
+        subject = recording.choice.subject or ""
+        yield _Labels(recording.id, bouts, timeline(recording), media, subject)

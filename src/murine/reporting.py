@@ -1,0 +1,205 @@
+"""From folders to report pages: an evaluation, predictions, or a project's own labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from murine import __version__
+from murine.config import load_recipe, recipe_to_dict
+from murine.errors import InputError
+from murine.postprocess import apply, make_steps
+from murine.predictions import find_predictions, read_header, read_prediction
+from murine.progress import SILENT, Progress
+from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
+from murine.report import ReportData, ReportRecording, write_report
+from murine.train.crossval import SCORES_FILE, load_scores, project_of
+from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
+from murine.types import Ethogram
+
+PAGE = "report.html"
+
+
+def report(
+    source: Path,
+    predictions: Path | None = None,
+    *,
+    out: Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the page of what `source` is, and return its path.
+
+    `source`: an evaluation's folder, a folder of predictions, or a project: alone its labels are shown,
+    with `predictions` these beside its labels. `out`: default report.html in the last folder named.
+    Raises InputError where there is nothing to show or two sides do not fit.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise InputError(
+            f"{source}: not found. Give a project, an evaluation or a folder of predictions."
+        )
+    if (source / SCORES_FILE).exists() and predictions is None:
+        return write_evaluation_report(source, out=out, progress=progress)
+    if (source / PROJECT_FILE).exists():
+        project = load_project(source)
+        data = labels_data(project) if predictions is None else predictions_data(predictions, project)
+    elif predictions is not None:
+        raise InputError(
+            f"{source}: not a project (no {PROJECT_FILE}), so there are no labels to set predictions against."
+        )
+    else:
+        data = predictions_data(source)
+    folder = Path(predictions or source)
+    page = Path(out) if out is not None else (folder if folder.is_dir() else folder.parent) / PAGE
+    return write_report(page, data, progress=progress)
+
+
+def write_evaluation_report(
+    folder: Path, *, out: Path | None = None, progress: Progress = SILENT
+) -> Path:
+    """Write an evaluation's page, by default into its folder; return its path."""
+    page = Path(folder) / PAGE if out is None else Path(out)
+    return write_report(page, evaluation_data(folder), progress=progress)
+
+
+def evaluation_data(folder: Path) -> ReportData:
+    """Return what an evaluation's report shows: labels beside out-of-fold predictions, scores, splits.
+
+    Raises InputError where the folder is no evaluation or its project has moved.
+    """
+    folder = Path(folder)
+    scores = load_scores(folder)
+    project = load_project(project_of(folder))
+    recipe = load_recipe(str(folder / CONFIG_FILE))
+    steps = make_steps(recipe.postprocess)
+    recordings = []
+    hashes: dict[str, str] = {}
+    for id_, own in scores["recordings"].items():
+        prediction = read_prediction(folder / "predictions" / f"{id_}.parquet")
+        recording = project.recording(id_)
+        hashes[prediction.meta["fold"]] = prediction.meta["model_hash"]
+        recordings.append(
+            ReportRecording(
+                id=id_,
+                timeline=prediction.timeline,
+                truth=load_bouts(project, recording),
+                predicted=apply(prediction, steps),
+                probabilities=prediction.probabilities,
+                groups=recording.groups,
+                scores=own["frames"],
+                note=f"predicted by the network of {prediction.meta['fold']}, which did not see it",
+            )
+        )
+    notes = []
+    if scores["reused"]:
+        notes.append(f"finished before and used again: {', '.join(scores['reused'])}")
+    return ReportData(
+        title=f"{project.name}: {recipe.name}",
+        kind="evaluation",
+        ethogram=project.ethogram,
+        recordings=recordings,
+        scores=scores["pooled"],
+        baseline=scores["baseline"],
+        segments=scores["segments"],
+        splits=_json(folder / SPLITS_FILE, []),
+        settings=recipe_to_dict(recipe),
+        provenance={**_json(folder / ENVIRONMENT_FILE, {}), "model_hashes": hashes},
+        warnings=scores["notes"],
+        notes=notes,
+        unit=scores["unit"],
+    )
+
+
+def predictions_data(folder: Path, project: Project | None = None) -> ReportData:
+    """Return what a report on predictions shows, beside a project's labels where it has them.
+
+    Raises InputError where predictions were made for different behaviours, or for others than the
+    project's.
+    """
+    paths = find_predictions(folder)
+    first = read_header(paths[0])
+    ethogram = Ethogram(**first["ethogram"])
+    if project is not None:
+        _check_behaviours(project, ethogram, paths[0])
+    known = {} if project is None else {r.id: r for r in project.recordings}
+    recordings, provenance = [], {}
+    for path in paths:
+        prediction = read_prediction(path)
+        if prediction.ethogram != ethogram:
+            raise InputError(
+                f"{path} and {paths[0]} predict different behaviours "
+                f"({', '.join(prediction.ethogram.behaviours)}; {', '.join(ethogram.behaviours)}). Report "
+                "them apart."
+            )
+        recording = known.get(prediction.recording)
+        truth = None
+        if project is not None and recording is not None and project.is_labelled(recording):
+            truth = load_bouts(project, recording)
+        recordings.append(
+            ReportRecording(
+                id=prediction.recording,
+                timeline=prediction.timeline,
+                truth=truth,
+                predicted=apply(prediction, make_steps(prediction.meta.get("postprocess", ()))),
+                probabilities=prediction.probabilities,
+                groups={} if recording is None else recording.groups,
+            )
+        )
+        provenance[prediction.recording] = _history(prediction.meta)
+    notes = []
+    if project is not None and any(r.truth is not None for r in recordings):
+        notes.append(
+            "Labels stand beside predictions of a network that may have been trained on them: such scores "
+            "are too good. 'murine evaluate' gives honest ones."
+        )
+    settings = first["meta"].get("settings", {})
+    return ReportData(
+        title=f"Predictions of {first['meta'].get('run') or first['meta'].get('model', 'a network')}",
+        kind="prediction",
+        ethogram=ethogram,
+        recordings=recordings,
+        settings={**settings, "postprocess": first["meta"].get("postprocess", [])},
+        provenance={"murine": __version__, **provenance},
+        warnings=notes,
+        unit="frame" if project is None else project.unit,
+    )
+
+
+def labels_data(project: Project) -> ReportData:
+    """Return what a report on a project's own labels shows; raises InputError where it has none."""
+    recordings = [
+        ReportRecording(r.id, timeline(r), truth=load_bouts(project, r), groups=r.groups)
+        for r in project.labelled()
+    ]
+    if not recordings:
+        raise InputError(f"{project.root}: none of its recordings has labels to report on.")
+    missing = len(project.recordings) - len(recordings)
+    return ReportData(
+        title=f"{project.name}: labels",
+        kind="labels",
+        ethogram=project.ethogram,
+        recordings=recordings,
+        provenance={"murine": __version__},
+        notes=[f"{missing} recordings without labels are not shown"] if missing else [],
+        unit=project.unit,
+    )
+
+
+def _check_behaviours(project: Project, ethogram: Ethogram, path: Path) -> None:
+    if project.ethogram != ethogram:
+        raise InputError(
+            f"{path} predicts {', '.join(ethogram.behaviours)}, and the project's behaviours are "
+            f"{', '.join(project.ethogram.behaviours)}: they must be the same, in the same order, with the "
+            "same background. Report the predictions alone, or train on this project."
+        )
+
+
+def _history(meta: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("run", "model", "model_hash", "files", "file_hashes", "murine_version", "key")
+    return {name: meta[name] for name in kept if name in meta}
+
+
+def _json(path: Path, otherwise: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else otherwise

@@ -1,0 +1,94 @@
+"""Folders become pages: what stands in them is what the folders hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_study import pose_recipe, pose_study
+
+from murine.errors import InputError
+from murine.predict import predict
+from murine.project import load_project, save_project
+from murine.reporting import evaluation_data, report, write_evaluation_report
+from murine.train.crossval import Evaluation, evaluate
+from murine.train.run import train
+from murine.types import Ethogram
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pose_study(tmp_path_factory.mktemp("pose"), recordings=3, unlabelled=1)
+
+
+@pytest.fixture(scope="module")
+def evaluated(study: Path) -> Evaluation:
+    return evaluate(study, pose_recipe(epochs=3))
+
+
+@pytest.fixture(scope="module")
+def predicted(study: Path) -> Path:
+    run = train(study, pose_recipe(epochs=3))
+    predict(run, [study], study / "out")
+    return study / "out"
+
+
+def test_an_evaluation(study: Path, evaluated: Evaluation) -> None:
+    page = write_evaluation_report(evaluated.folder)
+    assert page == evaluated.folder / "report.html"
+    text = page.read_text(encoding="utf-8")
+    for word in ("m0", "m1", "m2", "rest", "walk", "fold-1", "learning_rate"):
+        assert word in text
+    assert str(study) not in text
+    data = evaluation_data(evaluated.folder)
+    assert data.kind == "evaluation"
+    assert data.scores == evaluated.scores["pooled"]
+    assert {r.id for r in data.recordings} == {"m0", "m1", "m2"}
+    assert sorted(data.provenance["model_hashes"]) == ["fold-1", "fold-2"]
+    form = json.loads(page.with_suffix(".json").read_text())
+    assert form["scores"]["macro_f1"] == evaluated.scores["pooled"]["macro_f1"]
+    assert report(evaluated.folder) == page
+
+
+def test_an_evaluation_moves_with_its_project(
+    evaluated: Evaluation, study: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "moved").symlink_to(study.parent)
+    folder = tmp_path / "moved" / "study" / "evaluations" / "tiny-pose"
+    assert evaluation_data(folder).title.startswith("small")
+
+
+def test_predictions_alone_and_beside_labels(study: Path, predicted: Path, tmp_path: Path) -> None:
+    alone = report(predicted)
+    assert alone == predicted / "report.html"
+    assert "m3" in alone.read_text(encoding="utf-8")
+    both = report(study, predicted, out=tmp_path / "both.html")
+    form = json.loads(both.with_suffix(".json").read_text())
+    assert form["kind"] == "prediction"
+    assert form["scores"]["n"] == 360
+    assert "too good" in both.read_text(encoding="utf-8")
+
+
+def test_labels_alone(study: Path, tmp_path: Path) -> None:
+    page = report(study, out=tmp_path / "labels.html")
+    text = page.read_text(encoding="utf-8")
+    assert "m2" in text
+    assert "1 recordings without labels" in text
+
+
+def test_what_does_not_fit_is_told(study: Path, predicted: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not found"):
+        report(tmp_path / "none")
+    with pytest.raises(InputError, match="no prediction"):
+        report(tmp_path)
+    with pytest.raises(InputError, match="not a project"):
+        report(predicted, predicted)
+    other = tmp_path / "other"
+    project = load_project(study)
+    save_project(
+        replace(project, root=other, ethogram=Ethogram(("walk", "rest")), recordings=project.recordings)
+    )
+    with pytest.raises(InputError, match="in the same order"):
+        report(other, predicted)
