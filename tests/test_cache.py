@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from murine import cache as module
-from murine.cache import Cache, cache_folder
+from murine.cache import Cache, cache_folder, release
 from murine.errors import InputError, StorageError
 
 KEYS = [f"{i:08x}" for i in range(16)]
@@ -188,6 +189,27 @@ def test_an_entry_of_another_version_is_built_anew(tmp_path: Path) -> None:
     got = cache.get(KEYS[0])
     assert got is not None
     assert got["a"][0, 0] == 1
+
+
+def test_released_memory_keeps_its_values(tmp_path: Path) -> None:
+    def resident() -> int:
+        return psutil.Process().memory_info().rss
+
+    cache = Cache(tmp_path)
+    with cache.build(KEYS[0], {"a": ((64, 1_000_000), np.uint8)}) as arrays:
+        before = resident()
+        for i in range(64):
+            arrays["a"][i] = i
+            release(arrays["a"])
+        assert resident() - before < 16e6
+    got = cache.get(KEYS[0])
+    assert got is not None
+    assert np.array_equal(
+        got["a"][:, ::999_983], np.repeat(np.arange(64, dtype=np.uint8)[:, None], 2, axis=1)
+    )
+    release(got["a"])
+    release(np.zeros(3))
+    assert got["a"][63].min() == 63
 
 
 def test_a_build_replaces_a_damaged_entry_nobody_asked_for(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import re
 import shutil
@@ -60,6 +61,17 @@ def _limit_from_environment() -> int:
     return int(gigabytes * 1e9)
 
 
+def release(array: NDArray[Any]) -> None:
+    """Let go of the memory that a mapped array takes in this process; its values stay in the file.
+
+    For long arrays that are walked through once: what was touched would otherwise count as this
+    process's until the end. Nothing happens to an array that is not mapped.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 class Cache:
     """Arrays by key under one folder, the least recently used ones leaving when room is needed.
 
@@ -79,21 +91,22 @@ class Cache:
         An entry that is damaged or of another version counts as absent, and is removed.
         """
         path = self._path(key)
-        try:
-            info = json.loads((path / "info.json").read_text(encoding="utf-8"))
-            if info["format"] != _FORMAT:
-                raise ValueError("written by another version")
-            arrays = {name: _open(path / f"{name}.npy") for name in info["arrays"]}
-            os.utime(path / "info.json")
-        except FileNotFoundError:
-            if path.is_dir():
-                self.remove(key)
-            return None
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
-            self.remove(key)
-            return None
-        self._in_use.add(path)
-        return arrays
+        # Twice, because another process may put an entry where there was none a moment ago.
+        for _ in range(2):
+            try:
+                info = json.loads((path / "info.json").read_text(encoding="utf-8"))
+                if info["format"] != _FORMAT:
+                    raise ValueError("written by another version")
+                arrays = {name: _open(path / f"{name}.npy") for name in info["arrays"]}
+                os.utime(path / "info.json")
+            except (OSError, ValueError, KeyError, TypeError, EOFError):
+                if not path.is_dir():
+                    return None
+            else:
+                self._in_use.add(path)
+                return arrays
+        self.remove(key)
+        return None
 
     @contextmanager
     def build(self, key: str, shapes: Shapes) -> Iterator[Arrays]:

@@ -30,19 +30,27 @@ class Converter:
             raise InputError(f"a picture's size is its height and width, both at least 1; came {size}")
         self._orientation = orientation
         self._size = size
-        self._format = "gray" if grey else "rgb24"
+        self._grey = grey
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> Pixels:
         """Return (H, W, 3) RGB or (H, W) grey."""
         height, width = frame.height, frame.width
-        how = "BILINEAR"
+        how, kind = "BILINEAR", "rgb24"
         if self._size is not None:
             height, width = self._size[::-1] if self._orientation.quarter_turns % 2 else self._size
             if height <= frame.height and width <= frame.width:
                 how = "AREA"
+            if (height, width) != (frame.height, frame.width):
+                # Planes keep the full resolution of the colours, and are faster to make.
+                kind = "gbrp"
         converted = self._reformatter.reformat(
-            frame, width=width, height=height, format=self._format, interpolation=how, threads=1
+            frame,
+            width=width,
+            height=height,
+            format="gray" if self._grey else kind,
+            interpolation=how,
+            threads=1,
         )
         pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
         return np.ascontiguousarray(self._orientation.apply(pixels))
