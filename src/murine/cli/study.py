@@ -80,8 +80,7 @@ def init(
         force=force,
         progress=progress(quiet),
     )
-    whole = project.unit == "recording"
-    labelled = sum(whole or r.labels is not None for r in project.recordings)
+    labelled = len(project.labelled())
     value = {
         "project": str(folder),
         "recordings": len(project.recordings),
@@ -123,10 +122,11 @@ def evaluate(
     """Train on some recordings and judge on the others, fold by fold; goes on where it was stopped."""
     from murine.config import load_recipe
     from murine.reporting import write_evaluation_report
+    from murine.train.checking import recipe_faults
     from murine.train.crossval import evaluate as call
 
-    bars = progress(quiet)
-    evaluation = call(study, load_recipe(recipe, changes or ()), out=out, progress=bars)
+    wanted = load_recipe(recipe, changes or (), check=recipe_faults)
+    evaluation = call(study, wanted, out=out, progress=progress(quiet))
     page = write_evaluation_report(evaluation.folder)
     scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
     text = (
@@ -150,9 +150,11 @@ def train(
 ) -> None:
     """Train one model on every labelled recording; writes STUDY/models/NAME, goes on where it was stopped."""
     from murine.config import load_recipe
+    from murine.train.checking import recipe_faults
     from murine.train.run import train as call
 
-    folder = call(study, load_recipe(recipe, changes or ()), name=name or None, progress=progress(quiet))
+    wanted = load_recipe(recipe, changes or (), check=recipe_faults)
+    folder = call(study, wanted, name=name or None, progress=progress(quiet))
     result(
         {"model": str(folder)},
         as_json,
