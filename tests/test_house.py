@@ -16,8 +16,21 @@ LONGEST = 350
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "registry", "types", "files", "progress", "cache", "predictions"}),
     frozenset({"formats", "video", "pose", "metrics", "postprocess", "models"}),
-    frozenset({"data", "project", "config", "train", "predict", "report", "simulate", "export", "scoring", "reporting"}),
-    frozenset({"cli", "demo", "web", "cluster"}),
+    frozenset(
+        {
+            "data",
+            "project",
+            "config",
+            "train",
+            "predict",
+            "report",
+            "simulate",
+            "export",
+            "scoring",
+            "reporting",
+        }
+    ),
+    frozenset({"cli", "demo", "api", "web", "cluster", "__main__"}),
 )
 # What one room may take from its own layer, besides itself.
 SAME_LAYER_ALLOWED = {0, 2, 3}

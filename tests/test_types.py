@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from murine.errors import InputError
-from murine.types import UNLABELLED, Bouts, Ethogram, LabelChoice, Pose, Prediction, Recording, Timeline, runs
+from murine.types import (
+    UNLABELLED,
+    Bouts,
+    Ethogram,
+    LabelChoice,
+    Pose,
+    Prediction,
+    Recording,
+    Timeline,
+    runs,
+)
 
 TWO = Ethogram(("groom", "rear"))
 BACK = Ethogram(("groom", "rear", "none"), background="none")
@@ -31,7 +41,9 @@ def test_an_ethogram_refuses_what_has_no_meaning() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(hnp.arrays(np.int8, st.tuples(st.integers(1, 40), st.just(2)), elements=st.integers(0, 1)), st.data())
+@given(
+    hnp.arrays(np.int8, st.tuples(st.integers(1, 40), st.just(2)), elements=st.integers(0, 1)), st.data()
+)
 def test_frames_and_bouts_are_the_same_thing(table: np.ndarray, draw: st.DataObject) -> None:
     unseen = draw.draw(hnp.arrays(bool, len(table)))
     table = np.where(unseen[:, None], UNLABELLED, table)

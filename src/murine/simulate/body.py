@@ -68,7 +68,7 @@ def points(state: FloatArray, animal: Animal) -> dict[str, FloatArray]:
 
 
 def _unit(vector: FloatArray) -> FloatArray:
-    return vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-9)
+    return np.asarray(vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-9))
 
 
 def _flat(vector: FloatArray) -> FloatArray:
@@ -113,7 +113,7 @@ def _step(
     ahead = _direction(np.zeros_like(swing), get["heading"])
     paw = above + lateral + (reach * np.cos(swing))[:, None] * ahead
     paw[:, 2] = 0.35 * reach * np.maximum(0.0, np.sin(swing))
-    return paw
+    return np.asarray(paw)
 
 
 def _blend(
@@ -133,7 +133,7 @@ def _blend(
     mixed = floor * rest[:, None]
     for weight, place in zip(weights, (face, air, lid), strict=True):
         mixed = mixed + weight[:, None] * place
-    return mixed
+    return np.asarray(mixed)
 
 
 def _tail(get: dict[str, FloatArray], hip: FloatArray, size: float) -> dict[str, FloatArray]:

@@ -98,7 +98,7 @@ class Renderer:
         self._line(picture, wedge, 0.01, metal)
         pipe = np.stack([SPOUT + np.array([0.07, 0.0, 0.2]), SPOUT])
         self._line(picture, pipe, 0.022, base * 0.45)
-        return picture
+        return np.asarray(picture)
 
     def frame(self, points: dict[str, FloatArray], t: int, fps: float) -> NDArray[np.uint8]:
         """Return frame `t` as (H, W, 3) uint8 RGB."""

@@ -1,0 +1,65 @@
+"""Everything a notebook needs, by one name each; every command of the command line is one of these.
+
+The functions live in rooms of their own, some of which bear their names (`murine.predict` is a folder): this
+page is where they meet.
+"""
+
+from murine.config import list_recipes, load_recipe, save_recipe
+from murine.demo import demo
+from murine.export import export
+from murine.formats import FORMATS, read_labels, read_pose, write_labels, write_pose
+from murine.models import MODELS, create_model, describe_models, load_model
+from murine.postprocess import apply, make_steps
+from murine.predict import predict
+from murine.predictions import read_prediction, write_prediction
+from murine.project import check, init, load_bouts, load_pose, load_project, save_project, timeline
+from murine.reporting import report, write_evaluation_report
+from murine.scoring import score_paths as score
+from murine.simulate import simulate
+from murine.train.crossval import evaluate
+from murine.train.run import train
+from murine.types import Bouts, Ethogram, LabelChoice, Pose, Prediction, Recording, Timeline
+from murine.video import open_video
+
+__all__ = [
+    "FORMATS",
+    "MODELS",
+    "Bouts",
+    "Ethogram",
+    "LabelChoice",
+    "Pose",
+    "Prediction",
+    "Recording",
+    "Timeline",
+    "apply",
+    "check",
+    "create_model",
+    "demo",
+    "describe_models",
+    "evaluate",
+    "export",
+    "init",
+    "list_recipes",
+    "load_bouts",
+    "load_model",
+    "load_pose",
+    "load_project",
+    "load_recipe",
+    "make_steps",
+    "open_video",
+    "predict",
+    "read_labels",
+    "read_pose",
+    "read_prediction",
+    "report",
+    "save_project",
+    "save_recipe",
+    "score",
+    "simulate",
+    "timeline",
+    "train",
+    "write_evaluation_report",
+    "write_labels",
+    "write_pose",
+    "write_prediction",
+]
