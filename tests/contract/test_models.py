@@ -6,6 +6,7 @@ Run as a program, it writes the reference numbers of models that have none yet.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,17 @@ def test_mixed_precision(name: str) -> None:
         loss = model.train()(batch).logits.float().square().mean()
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@each_model
+def test_a_copy_is_a_model_of_its_own(name: str) -> None:
+    model = tiny(name).eval()
+    twin = deepcopy(model)
+    batch = make_batch(name, model, 1)
+    with torch.no_grad():
+        expected = model(batch).logits
+        next(model.parameters()).zero_()
+        assert torch.equal(twin(batch).logits, expected)
 
 
 @each_model

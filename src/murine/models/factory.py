@@ -108,7 +108,7 @@ def create_model(
             model = entry.build(**arguments, **values)
         except InputError as error:
             raise ConfigError(f"settings of model '{name}'", [str(error)]) from error
-    model.configuration = MappingProxyType({"name": name, **arguments, "settings": values})
+    model.configuration = {"name": name, **arguments, "settings": values}
     return model
 
 
