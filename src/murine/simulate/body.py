@@ -72,7 +72,7 @@ def _unit(vector: FloatArray) -> FloatArray:
 
 
 def _flat(vector: FloatArray) -> FloatArray:
-    return vector * np.array([1.0, 1.0, 0.0])
+    return np.asarray(vector * np.array([1.0, 1.0, 0.0]))
 
 
 def _direction(pitch: FloatArray, heading: FloatArray) -> FloatArray:
