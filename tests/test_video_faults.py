@@ -14,9 +14,10 @@ import pytest
 from video_samples import CODECS, encode, numbered, read_number
 
 from murine.errors import InputError
-from murine.video import open_video, write_video
+from murine.video import decode, open_video, write_video
 from murine.video.matroska import first_break
-from murine.video.scan import Claims, ScanBuilder
+from murine.video.scan import ScanBuilder
+from murine.video.timing import Claims
 
 N = 60
 FRAMES = numbered(N)
@@ -242,8 +243,14 @@ def test_an_edited_end_is_a_whole_file(tmp_path: Path) -> None:
     assert video.notes == ("the container says 60 frames; 30 decode",)
 
 
-def builder(pts: list[int | None], **claims: float) -> ScanBuilder:
-    said = {"frames": 0, "end": 0.0, "rate": 25.0, "tick": Fraction(1, 1000), **claims}
+def builder(pts: list[int | None], **claims: object) -> ScanBuilder:
+    said: dict[str, object] = {
+        "frames": 0,
+        "end": 0.0,
+        "rate": 25.0,
+        "tick": Fraction(1, 1000),
+        **claims,
+    }
     result = ScanBuilder(Path("a.mkv"), Claims(**said))  # type: ignore[arg-type]
     for stamp in pts:
         result.add(stamp, True, 40)
@@ -265,10 +272,45 @@ def test_repeated_time_stamps_are_spread_and_told() -> None:
     assert "4 frames repeat a time stamp or have none (the first is frame 2)" in scan.notes[0]
 
 
-def test_a_stream_without_time_stamps_is_counted_and_told() -> None:
-    scan = builder([None] * 5).finish()
+@pytest.mark.parametrize("stamp", [None, 0, 7])
+def test_a_stream_without_time_stamps_is_counted_and_told(stamp: int | None) -> None:
+    scan = builder([stamp] * 5).finish()
     assert scan.times == pytest.approx(np.arange(5) / 25)
     assert "no time stamps" in scan.notes[0]
+
+
+def test_an_avi_with_b_frames_has_its_ticks_in_order() -> None:
+    ticks: list[int | None] = [1, 3, 2, 5, 4, 6, 9, 8, 7, 30]
+    scan = builder(ticks, container="avi", tick=Fraction(1, 25)).finish()
+    assert scan.times * 25 == pytest.approx([0, 1, 2, 3, 4, 5, 6, 7, 8, 29])
+    assert not scan.seekable
+    assert "an AVI with B-frames gives no display times" in scan.notes[0]
+
+
+def test_a_program_stream_is_spaced_evenly() -> None:
+    scan = builder([0, 40, 80, 160, 200, 200, 240], container="mpeg").finish()
+    assert scan.times == pytest.approx(np.arange(7) / 25)
+    assert "spaced evenly, 25 per second" in scan.notes[0]
+    assert len(scan.notes) == 1
+    paused = builder([0, 40, 80, 1000, 1040], container="mpeg").finish()
+    assert paused.times == pytest.approx(np.array([0, 40, 80, 1000, 1040]) / 1000)
+
+
+def test_jumps_that_lead_astray_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = open_video(sample(tmp_path, "a.mp4", options={"g": "10", "bf": "0"}))
+    assert video.n_frames == N
+    onward = decode._onward
+
+    def astray(pictures: list[object], packets: object) -> object:
+        frames = onward(pictures, packets)
+        yield next(frames)
+        next(frames)
+        yield from frames
+
+    monkeypatch.setattr(decode, "_onward", astray)
+    with video:
+        assert [read_number(video.frame(n)) for n in (45, 12, 58)] == [45, 12, 58]
+    assert [read_number(f) for f in video.frames(indices=[15, 44])] == [15, 44]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +325,7 @@ def test_a_stream_without_time_stamps_is_counted_and_told() -> None:
         ({"frames": 20, "end": 0.8, "cut": True}, True),
     ],
 )
-def test_when_a_file_counts_as_cut(claims: dict[str, float], fault: bool) -> None:
+def test_when_a_file_counts_as_cut(claims: dict[str, object], fault: bool) -> None:
     work = builder([40 * i for i in range(20)], **claims)
     if fault:
         with pytest.raises(InputError, match="up to frame 20 of"):

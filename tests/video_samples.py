@@ -106,6 +106,8 @@ CODECS: dict[str, tuple[str, dict[str, object]]] = {
     "mpeg4-avi": ("a.avi", {"codec": "mpeg4", "options": {"g": "12", "q:v": "2"}}),
     "mpeg4-b-avi": ("a.avi", {"codec": "mpeg4", "options": {"g": "12", "bf": "2"}}),
     "mpeg4-mp4": ("a.mp4", {"codec": "mpeg4", "options": {"g": "12", "bf": "2"}}),
+    "h264-avi": ("a.avi", {"options": {"g": "12", "bf": "2"}}),
+    "mpeg1": ("a.mpg", {"codec": "mpeg1video", "options": {"g": "12"}}),
     "mpeg2": ("a.mpg", {"codec": "mpeg2video", "options": {"g": "12", "bf": "2", "b": "4000000"}}),
     "mjpeg": ("a.avi", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
     "vp9": (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from murine.errors import InputError
 from murine.files import require_file
-from murine.video.scan import Claims
+from murine.video.timing import Claims
 
 ADVICE = "Copy it again from its source, or repair it with: ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4"
 
@@ -149,22 +149,13 @@ def claims_of(path: Path, container: Any, stream: Any) -> Claims:
         entries = stream.index_entries
         cut = len(entries) > 0 and entries[-1].pos + entries[-1].size > path.stat().st_size
     elif name == "avi":
-        # FFmpeg fits an AVI's duration to the size of the file; the header's count stays. Time stamps
-        # begin at the delay of the decoder.
+        # FFmpeg fits an AVI's duration to the size of the file; the header's count stays.
         end = float(stream.frames * tick)
     elif "matroska" in name:
         end = _seconds(stream.metadata.get("DURATION", ""))
         if not end and len(container.streams) == 1 and container.duration:
             end = container.duration / _TICKS_PER_SECOND
-    return Claims(
-        frames=stream.frames,
-        end=end,
-        rate=rate,
-        tick=tick,
-        cut=cut,
-        from_first=name == "avi",
-        matroska="matroska" in name,
-    )
+    return Claims(stream.frames, end, rate, tick, name, cut)
 
 
 def _seconds(text: str) -> float:

@@ -71,6 +71,7 @@ class Cursor:
         """The frame that the next step gives."""
         self._threads = threads
         self._last: Any = None
+        self._may_jump = scan is not None and scan.seekable
         # A file with a scan has been read strictly once; strictness is in the way of entering it.
         self._open(strict=scan is None)
 
@@ -107,7 +108,13 @@ class Cursor:
         if self._builder is not None:
             self._note(self._builder, picture)
         elif not self._as_scanned(picture):
-            raise self._damaged("its time stamps differ from one reading to the next")
+            if not self._jumped:
+                raise self._damaged("its time stamps differ from one reading to the next")
+            # The jump led astray; without jumps every container gives its frames in order.
+            wanted, self._may_jump = self.position, False
+            self.close()
+            self._open(strict=False)
+            return self.go(wanted)
         self._last = picture
         self.position += 1
         return picture
@@ -131,6 +138,7 @@ class Cursor:
 
     def _open(self, *, strict: bool) -> None:
         self._strict = strict
+        self._jumped = False
         self._container, self._stream = open_container(self.path)
         self._claims = claims_of(self.path, self._container, self._stream)
         context = self._stream.codec_context
@@ -215,7 +223,7 @@ class Cursor:
 
     def _approach(self, frame: int) -> None:
         """Move to where decoding onward reaches `frame` soonest."""
-        if self.scan is not None and self.scan.seekable and self._builder is None:
+        if self.scan is not None and self._may_jump:
             key = self.scan.key_before(frame)
             if (frame < self.position or key > self.position) and self._enter(key):
                 return
@@ -233,6 +241,7 @@ class Cursor:
                 self._container.seek(int(self.scan.pts[aim]), stream=self._stream, backward=True)
                 if self._reach(int(self.scan.pts[key])):
                     self.position = key
+                    self._jumped = True
                     return True
             except av.FFmpegError:
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from murine.errors import InputError, StorageError
 from murine.files import file_hash, value_hash
 from murine.types import BoolArray, FloatArray, IntArray, Timeline
 from murine.video.matroska import first_break
+from murine.video.timing import Claims, frame_times, jumps
 
 _VERSION = 1
 _REORDERED = 16
@@ -21,24 +21,6 @@ _REORDERED = 16
 _ADVICE = (
     "Copy the file again from its source, or repair it with: ffmpeg -i IN -c:v libx264 -crf 18 OUT.mp4"
 )
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What a container's header says of its video, 0 where it says nothing.
-
-    `frames`: how many; `end`: the time in seconds at which the last one ends, counted from the first
-    time stamp if `from_first`; `rate`: frames per second; `tick`: the unit of time stamps in seconds;
-    `cut`: the index points past the end of the file.
-    """
-
-    frames: int
-    end: float
-    rate: float
-    tick: Fraction
-    cut: bool = False
-    from_first: bool = False
-    matroska: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,18 +74,19 @@ class ScanBuilder:
 
     def finish(self) -> Scan:
         """Return the scan; raises InputError for a file that ends before its time or runs backwards."""
-        count = len(self.pts)
+        count, claims = len(self.pts), self.claims
         if count == 0:
             raise InputError(f"{self.path}: the video has no frame that can be decoded. {_ADVICE}")
-        times, seekable, notes = self._times()
+        times, seekable, odd = frame_times(self.path, self.pts, claims)
         self._check_whole(times)
-        jumps = _jumps(times)
-        if (jumps or self.lost) and self.claims.matroska and (at := first_break(self.path)) is not None:
-            raise InputError(
-                f"{self.path}: damaged: its Matroska structure breaks at byte {at}, and frames are lost "
-                f"({'; '.join(jumps)}). {_ADVICE}"
-            )
-        notes += jumps
+        notes = list(odd)
+        if (jumps(times) or self.lost) and "matroska" in claims.container:
+            broken = first_break(self.path)
+            if broken is not None:
+                raise InputError(
+                    f"{self.path}: damaged: its Matroska structure breaks at byte {broken}, and frames are "
+                    f"lost ({'; '.join(jumps(times))}). {_ADVICE}"
+                )
         if self.lost:
             notes.append(
                 f"its first {self.lost} frames cannot be decoded: the recording was cut without a key frame. "
@@ -111,44 +94,10 @@ class ScanBuilder:
             )
         if self.lenient:
             notes.append("it begins without a full key frame, so faults of its pictures may go unseen")
-        if self.claims.frames and self.claims.frames != count + self.lost:
-            notes.append(f"the container says {self.claims.frames} frames; {count} decode")
+        if claims.frames and claims.frames != count + self.lost:
+            notes.append(f"the container says {claims.frames} frames; {count} decode")
         stamps = np.array([0 if p is None else p for p in self.pts], dtype=np.int64)
         return Scan(stamps, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
-
-    def _times(self) -> tuple[FloatArray, bool, list[str]]:
-        count = len(self.pts)
-        rate = self.claims.rate if self.claims.rate > 0 else 25.0
-        stamps = np.array([np.nan if p is None else p for p in self.pts], dtype=np.float64)
-        known = np.flatnonzero(np.isfinite(stamps))
-        if len(known) == 0 or (count > 1 and len(known) == 1):
-            note = f"no time stamps in the file; its {count} frames are counted at {rate:g} per second"
-            return np.arange(count) / rate, False, [note]
-        steps = np.diff(stamps[known])
-        if (steps < 0).any():
-            at = int(known[1:][steps < 0][0])
-            raise InputError(
-                f"{self.path}: time runs backwards at frame {at} (time stamp {self.pts[at]} after "
-                f"{int(stamps[known][:-1][steps < 0][0])}), so no time can be given to the frames after it. "
-                f"If its rate is constant, write it anew with: ffmpeg -i IN -vf setpts=N/({rate:g}*TB) "
-                f"-r {rate:g} OUT.mp4"
-            )
-        stamps[known[1:][steps == 0]] = np.nan
-        unsure = ~np.isfinite(stamps)
-        notes = []
-        if unsure.any():
-            known = np.flatnonzero(~unsure)
-            step = float(np.median(np.diff(stamps[known]) / np.diff(known))) if len(known) > 1 else 1.0
-            frames = np.arange(count)
-            stamps = np.interp(frames, known, stamps[known])
-            stamps[: known[0]] = stamps[known[0]] - step * (known[0] - frames[: known[0]])
-            stamps[known[-1] + 1 :] = stamps[known[-1]] + step * (frames[known[-1] + 1 :] - known[-1])
-            notes.append(
-                f"{int(unsure.sum())} frames repeat a time stamp or have none (the first is frame "
-                f"{int(unsure.argmax())}); their times are spaced evenly between their neighbours"
-            )
-        tick = self.claims.tick
-        return (stamps - stamps[0]) * tick.numerator / tick.denominator, not notes, notes
 
     def _check_whole(self, times: FloatArray) -> None:
         """Raise InputError where the container promises more than came.
@@ -160,10 +109,9 @@ class ScanBuilder:
         steps = np.diff(times)
         usual = float(np.median(steps)) if count > 1 else 1.0 / (claims.rate or 25.0)
         # How long the last frame lasts is often not written; at a variable rate it may be any step.
-        slack = 0.75 * usual
-        if count > 1 and steps.max() > 1.1 * usual:
-            slack = max(slack, float(steps.max()))
-        first = 0.0 if claims.from_first else float((self.pts[0] or 0) * claims.tick)
+        slack = max(0.75 * usual, float(np.quantile(steps, 0.99)) - usual if count > 1 else 0.0)
+        # The stamps of an AVI begin at the delay of its decoder.
+        first = 0.0 if claims.container == "avi" else float((self.pts[0] or 0) * claims.tick)
         end = first + float(times[-1]) + max(usual, float(self.last_duration * claims.tick))
         expected = max(claims.frames - self.lost, 0)
         late = claims.end - end > slack
@@ -176,22 +124,6 @@ class ScanBuilder:
             raise InputError(
                 f"{self.path}: cut short: decodes only up to frame {good} of {total}. {_ADVICE}"
             )
-
-
-def _jumps(times: FloatArray) -> list[str]:
-    """Say where time jumps in a recording whose rate is constant otherwise."""
-    steps = np.diff(times)
-    if len(steps) < 3:
-        return []
-    usual = float(np.median(steps))
-    jumps = np.flatnonzero(steps > 1.5 * usual)
-    if len(jumps) == 0 or len(jumps) > 0.05 * len(steps):
-        return []
-    lost = np.round(steps[jumps] / usual).sum() - len(jumps)
-    return [
-        f"time jumps {len(jumps)} times, first by {steps[jumps[0]]:.3g} s after frame {int(jumps[0])}: "
-        f"about {int(lost)} frames were never recorded or are lost"
-    ]
 
 
 def recall(path: Path) -> Scan | None:
