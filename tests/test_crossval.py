@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
-from small_study import ETHOGRAM, clip_study, make_pose, pose_recipe, pose_study, video_recipe
+from small_study import ETHOGRAM, FPS, clip_study, make_pose, pose_recipe, pose_study, video_recipe
 
 from murine.config import SplitSettings
-from murine.errors import InputError
+from murine.errors import ConfigError, InputError
+from murine.formats import write_labels
 from murine.postprocess import apply, make_steps
 from murine.predictions import read_prediction
+from murine.project import load_project, save_project
 from murine.train import crossval
 from murine.train import loop as loop_module
 from murine.train.crossval import evaluate, load_scores
 from murine.train.runs import load_run
+from murine.types import Bouts, Ethogram, Timeline
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,39 @@ def test_clips_are_scored_once_each(tmp_path: Path) -> None:
     for split in json.loads((result.folder / "splits.json").read_text()):
         groups = split["groups"]
         assert {groups[i] for i in split["test"]}.isdisjoint(groups[i] for i in split["train"])
+
+
+def test_behaviours_that_may_overlap(tmp_path: Path) -> None:
+    study = pose_study(tmp_path / "p", recordings=4)
+    project = load_project(study)
+    save_project(replace(project, ethogram=Ethogram(ETHOGRAM.behaviours, exclusive=False)))
+    with pytest.raises(ConfigError, match="binary_cross_entropy"):
+        evaluate(study, pose_recipe(), out=tmp_path / "refused")
+    result = evaluate(study, pose_recipe(epochs=30, loss="binary_cross_entropy"))
+    values = read_prediction(result.predictions[0]).probabilities
+    assert not np.allclose(values.sum(axis=1), 1, atol=1e-3)
+    assert result.scores["pooled"]["macro_f1"] > 0.85
+    assert result.scores["pooled"]["confusion"] is None
+    assert result.scores["segments"] is None
+    run = load_run(result.folder / "folds" / "fold-1")
+    assert run.model.configuration["settings"]["exclusive"] is False
+
+
+def test_frames_nobody_annotated_are_neither_learned_nor_scored(tmp_path: Path) -> None:
+    study = pose_study(tmp_path / "p", recordings=4)
+    for i in range(4):
+        _, bouts = make_pose(120, i)
+        cut = Bouts.build(
+            ETHOGRAM,
+            120,
+            [(max(a, 30), min(b, 90), name) for a, b, name in bouts.intervals() if a < 90 and b > 30],
+            annotated=[[30, 90]],
+        )
+        write_labels(tmp_path / "p" / f"m{i}_labels.csv", cut, Timeline.uniform(120, FPS), "bouts")
+    result = evaluate(study, pose_recipe(epochs=20))
+    assert result.scores["pooled"]["n"] == 240
+    assert result.scores["pooled"]["ignored"] == 240
+    assert result.scores["pooled"]["accuracy"] > 0.85
 
 
 def test_one_recording_cannot_be_evaluated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def _predict_one(
             partial.close()
             raise
         partial.remove()
-        _remove_if_empty(out / PARTIAL_FOLDER)
+        with suppress(OSError):  # another prediction into this folder may still need it
+            (out / PARTIAL_FOLDER).rmdir()
     write_bouts(out / f"{name}.bouts.csv", prediction, steps)
     return path
 
@@ -137,8 +139,3 @@ def _meta(run: TrainedRun, job: Job, source: Source, key: str) -> dict[str, Any]
         "postprocess": recipe["postprocess"],
         "murine_version": __version__,
     }
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
