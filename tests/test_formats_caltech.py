@@ -69,6 +69,7 @@ def test_the_stream_must_be_named(tmp_path: Path) -> None:
             r"line 12: behaviour 'wal' is not in the file's configuration",
         ),
         ("\t8\t10\twalk", "\t8\t1", r"line 12: '8\\t1' came where"),
+        ("    3    6    walk\r\n", "", r"stream S2 has no labels. Was the file cut short"),
         ("Caltech Behavior Annotator", "Bento", r"not recognised"),
         (
             "\t8\t10\twalk",

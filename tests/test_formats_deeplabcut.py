@@ -256,6 +256,7 @@ def test_the_arenas_own_points_are_told_not_mixed_in(tmp_path: Path) -> None:
         ("coords,x,y,x,y", "coords,x,y,x,x", "two columns hold the same"),
         ("bodyparts,n,n,t,t", "bodyparts,n,n,t,u", "lacks its x or y"),
         ("0,1,2,3,4\n", "", "without a single frame"),
+        ("\n0,1,2,3,4\n", "", "without a single frame"),
         ("0,1,2,3,4\n", "0,1,2,3,4\n1,2,3\n", "does not fit the header"),
         ("0,1,2,3,4\n", "0,1,2,three,4\n", "does not fit the header"),
         ("0,1,2,3,4\n", "labeled-data/v/img1.png,1,2,3,4\n", "training images"),

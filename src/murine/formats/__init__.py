@@ -29,6 +29,7 @@ from murine.formats.base import (
     PoseSummary,
 )
 from murine.formats.labels import align, summarise, to_bouts
+from murine.formats.pandas_h5 import DAMAGE
 from murine.formats.text import read_head
 from murine.types import Bouts, LabelChoice, Pose, Timeline
 
@@ -94,9 +95,10 @@ def _hint(path: Path, head: bytes) -> str:
 
 def _opens(path: Path) -> bool:
     try:
-        with h5py.File(path, "r"):
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda name, node: None)
             return True
-    except OSError:
+    except DAMAGE:
         return False
 
 

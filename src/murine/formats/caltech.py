@@ -73,6 +73,8 @@ def parse(path: Path) -> LabelTable:
                 f"{path}, line {number}: {line.strip()[:60]!r} came where 'start end behaviour' was "
                 "expected. Was the file cut short or edited?"
             )
+    if bare := [name for name in streams if name not in {row.stream for row in rows}]:
+        raise InputError(f"{path}: stream {bare[0]} has no labels. Was the file cut short?")
     if not stream:
         raise InputError(f"{path}: no stream (a line 'S1: start end type'). Was the file cut short?")
     return LabelTable(

@@ -195,7 +195,8 @@ def _assemble(
     shape = (n_frames, len(layout.animals), len(layout.keypoints), 3)
     table = np.full(shape, np.nan, dtype=np.float32)
     animal, keypoint, coordinate = layout.place.T
-    table[rows[:, None], animal, keypoint, coordinate] = values[:, layout.used]
+    with np.errstate(over="ignore"):
+        table[rows[:, None], animal, keypoint, coordinate] = values[:, layout.used]
     xy, confidence = table[..., :2], table[..., 2]
     missing = ~np.isfinite(xy).all(axis=-1) | (xy == 0).all(axis=-1)
     xy[missing] = np.nan
@@ -208,7 +209,7 @@ def _read_csv(path: Path) -> tuple[_Layout, NDArray[np.float32], NDArray[np.floa
     content = read_bytes(path, "pose file")
     head = decode(content[: 1 << 20] if b"\0" not in content[:4096] else content[:4096], path)
     header, skipped, column, separator = _csv_header(path, head)
-    if re.search(r"^labeled-data\b|\.(png|jpe?g)\b", head.split("\n", skipped + 1)[skipped]):
+    if re.search(r"^labeled-data\b|\.(png|jpe?g)\b", [*head.split("\n", skipped + 1), ""][skipped]):
         raise InputError(
             f"{path}: these are training images, not a tracked video. Analyse a video first."
         )
@@ -226,7 +227,7 @@ def _read_csv(path: Path) -> tuple[_Layout, NDArray[np.float32], NDArray[np.floa
             ),
         )
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
+        if "Empty CSV" in str(error) or "Could not skip" in str(error):
             raise InputError(
                 f"{path}: a header without a single frame. Was the file cut short?"
             ) from None
@@ -237,7 +238,9 @@ def _read_csv(path: Path) -> tuple[_Layout, NDArray[np.float32], NDArray[np.floa
     frames = table.column(column).to_numpy(zero_copy_only=False)
     values = np.empty((table.num_rows, width - column - 1), dtype=np.float32)
     for i in range(values.shape[1]):
-        values[:, i] = table.column(i + column + 1).to_numpy(zero_copy_only=False)
+        # A number too large for a picture overflows to infinity, which is missing.
+        with np.errstate(over="ignore"):
+            values[:, i] = table.column(i + column + 1).to_numpy(zero_copy_only=False)
     return _layout(path, _columns(path, header)), values, frames
 
 

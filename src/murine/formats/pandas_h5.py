@@ -22,6 +22,9 @@ from murine.errors import InputError
 from murine.files import require_file
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, IndexError, TypeError, AttributeError)
+"""What h5py raises somewhere inside a damaged file."""
+
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
 _VALUES = {
@@ -175,7 +178,7 @@ def is_pandas_h5(path: Path, head: bytes) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(_groups(file))
-    except (OSError, RuntimeError):
+    except DAMAGE:
         return False
 
 
@@ -193,7 +196,7 @@ def read_frame(path: Path) -> Frame:
                 raise InputError(f"{path}: one pandas table was expected in the file; found: {found}.")
             fixed = _attribute(groups[0], "pandas_type") == "frame"
             return _fixed(groups[0]) if fixed else _table(groups[0])
-    except (OSError, RuntimeError, KeyError, ValueError, IndexError, TypeError) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path}: cannot be read as a DeepLabCut h5 ({error}). It may be cut short; copy it again, "
             "or use the csv that DeepLabCut wrote beside it."

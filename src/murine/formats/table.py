@@ -33,7 +33,7 @@ from murine.formats.base import (
     marked,
 )
 from murine.formats.text import decode, delimiter, head_text, read_bytes, write_bytes
-from murine.types import Bouts, runs
+from murine.types import BoolArray, Bouts
 
 _BEHAVIOUR = ("behaviour", "behavior")
 _START_STOP: tuple[tuple[str, str, Unit], ...] = (
@@ -64,7 +64,7 @@ def _names(path: Path, head: bytes) -> list[str]:
     if head.startswith(_PARQUET):
         try:
             return [n.lower() for n in parquet.read_schema(path).names]
-        except (pa.ArrowException, OSError):
+        except (pa.ArrowException, OSError, ValueError):
             return []
     line = head_text(head).split("\n", 1)[0]
     return [cell.strip().strip('"').lower() for cell in line.split(delimiter(line))]
@@ -96,6 +96,7 @@ def _load(path: Path) -> pa.Table:
     try:
         if is_parquet:
             table = parquet.read_table(path)
+            table.validate(full=True)
             if _PREDICTION in (table.schema.metadata or {}):
                 raise InputError(
                     f"{path}: a prediction of murine (probabilities) came where labels were expected. Turn it "
@@ -113,7 +114,7 @@ def _load(path: Path) -> pa.Table:
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
                 ),
             )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path}: the table cannot be read ({str(error)[:160]}). It was cut short or edited; write it again."
         ) from None
@@ -196,6 +197,13 @@ def _states(path: Path, name: str, column: Any, frames: NDArray[np.int64]) -> ND
     return np.array([_TRUE[str(v)] for v in values], dtype=np.int8)[codes]
 
 
+def _stretches(frames: NDArray[np.int64], mask: BoolArray) -> list[tuple[int, int]]:
+    """Return half-open stretches of consecutive frame numbers where the mask is true."""
+    wanted = frames[np.asarray(mask, dtype=bool)]
+    breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(wanted, breaks) if len(part)]
+
+
 def parse_frames(path: Path) -> LabelTable:
     """Read a table of frames; raises InputError that names the file and the frame."""
     table = _load(path)
@@ -231,17 +239,12 @@ def parse_frames(path: Path) -> LabelTable:
                 "fill in 0, or leave the whole row empty."
             )
         seen = np.asarray((states >= 0).any(axis=1))
-    n_frames = int(frames[-1]) + 1
-    present = np.zeros((n_frames, len(names)), dtype=bool)
-    present[frames] = states == 1
-    annotated = np.zeros(n_frames, dtype=bool)
-    annotated[frames] = seen
     rows = [
-        LabelRow(a, b, name, where=f"frame {a}")
+        LabelRow(start, stop, name, where=f"frame {start}")
         for i, name in enumerate(names)
-        for a, b in runs(present[:, i])
+        for start, stop in _stretches(frames, states[:, i] == 1)
     ]
-    spans = tuple((float(a), float(b)) for a, b in runs(annotated))
+    spans = tuple((float(start), float(stop)) for start, stop in _stretches(frames, seen))
     ordered = tuple(sorted(rows, key=lambda r: r.start))
     return LabelTable("frames", path, "frames", ordered, declared=tuple(names), annotated={"": spans})
 
