@@ -52,10 +52,7 @@ def draw_confusion(data: ReportData) -> Figure | None:
             colour = "white" if dark else INK
             axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.15)
     name_ticks(axes, range(size), names)
-    if turned:
-        name_ticks(axes, range(size), names, axis="x", rotation=40, ha="right", rotation_mode="anchor")
-    else:
-        name_ticks(axes, range(size), names, axis="x")
+    name_ticks(axes, range(size), names, axis="x", turned=turned)
     axes.set_title("human ↓    predicted →", fontsize=8.5, color=FAINT, loc="left", pad=5)
     axes.spines["bottom"].set_visible(False)
     return figure

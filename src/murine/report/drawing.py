@@ -74,18 +74,29 @@ def add_axes(
     return axes
 
 
-def name_ticks(axes: Axes, places: Any, names: list[str], *, axis: str = "y", **style: Any) -> None:
-    """Put names at places of an axis, dollar signs and all, without tick marks."""
+def name_ticks(
+    axes: Axes,
+    places: Any,
+    names: list[str],
+    *,
+    axis: str = "y",
+    size: float = 8.5,
+    turned: bool = False,
+) -> None:
+    """Put names at places of an axis, dollar signs and all, without tick marks; `turned`: slanting."""
     short = [shorten(name) for name in names]
     if axis == "y":
         axes.set_yticks(places)
-        axes.set_yticklabels(short, parse_math=False, ha="left", **style)
+        axes.set_yticklabels(short, parse_math=False, ha="left", fontsize=size)
         # From the figure's left edge (in points), in line with the text of the page.
         inches = axes.figure.dpi_scale_trans.inverted().transform(axes.bbox.p0)
         axes.tick_params(axis="y", length=0, pad=72 * float(inches[0]) - 1)
     else:
         axes.set_xticks(places)
-        axes.set_xticklabels(short, parse_math=False, **style)
+        axes.set_xticklabels(short, parse_math=False, fontsize=size)
+        if turned:
+            for label in axes.get_xticklabels():
+                label.set(rotation=40, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", length=0)
 
 

@@ -128,5 +128,5 @@ def draw_overview(data: ReportData) -> Figure | None:
     axes = add_axes(figure, 0.03, row * _IN_PER_ROW, left_in=left_margin(data.names))
     _show(axes, rasters.stack(parts, rasters.WIDTH), 0.0, longest)
     time_axis(axes, 0.0, longest)
-    name_ticks(axes, places, [r.id for r in shown], fontsize=8.5 if strip == 7 else 6)
+    name_ticks(axes, places, [r.id for r in shown], size=8.5 if strip == 7 else 6)
     return figure
