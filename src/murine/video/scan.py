@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from murine.video.matroska import first_break
 from murine.video.timing import Claims, frame_times, jumps
 
 _VERSION = 1
+_NONE = -(2**63)
+"""FFmpeg's own value for a time stamp that is not there."""
 _REORDERED = 16
 """The most frames that any codec stores ahead of ones shown before them."""
 _ADVICE = (
@@ -58,8 +61,8 @@ class ScanBuilder:
 
     path: Path
     claims: Claims
-    pts: list[int | None] = field(default_factory=list)
-    keys: list[bool] = field(default_factory=list)
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    keys: bytearray = field(default_factory=bytearray)
     last_duration: int = 0
     lost: int = 0
     """Frames before the first that could be decoded."""
@@ -68,7 +71,7 @@ class ScanBuilder:
 
     def add(self, pts: int | None, key: bool, duration: int) -> None:
         """Note one decoded frame."""
-        self.pts.append(pts)
+        self.pts.append(_NONE if pts is None else pts)
         self.keys.append(key)
         self.last_duration = duration
 
@@ -77,7 +80,9 @@ class ScanBuilder:
         count, claims = len(self.pts), self.claims
         if count == 0:
             raise InputError(f"{self.path}: the video has no frame that can be decoded. {_ADVICE}")
-        times, seekable, odd = frame_times(self.path, self.pts, claims)
+        pts = np.array(self.pts, dtype=np.int64)
+        stamps = np.where(pts == _NONE, np.nan, pts)
+        times, seekable, odd = frame_times(self.path, stamps, claims)
         self._check_whole(times)
         notes = list(odd)
         if (jumps(times) or self.lost) and "matroska" in claims.container:
@@ -96,8 +101,7 @@ class ScanBuilder:
             notes.append("it begins without a full key frame, so faults of its pictures may go unseen")
         if claims.frames and claims.frames != count + self.lost:
             notes.append(f"the container says {claims.frames} frames; {count} decode")
-        stamps = np.array([0 if p is None else p for p in self.pts], dtype=np.int64)
-        return Scan(stamps, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
+        return Scan(pts, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
 
     def _check_whole(self, times: FloatArray) -> None:
         """Raise InputError where the container promises more than came.
@@ -111,7 +115,8 @@ class ScanBuilder:
         # How long the last frame lasts is often not written; at a variable rate it may be any step.
         slack = max(0.75 * usual, float(np.quantile(steps, 0.99)) - usual if count > 1 else 0.0)
         # The stamps of an AVI begin at the delay of its decoder.
-        first = 0.0 if claims.container == "avi" else float((self.pts[0] or 0) * claims.tick)
+        stamped = claims.container != "avi" and self.pts[0] != _NONE
+        first = float(self.pts[0] * claims.tick) if stamped else 0.0
         end = first + float(times[-1]) + max(usual, float(self.last_duration * claims.tick))
         expected = max(claims.frames - self.lost, 0)
         late = claims.end - end > slack

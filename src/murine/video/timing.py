@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -48,15 +47,15 @@ class Timing(NamedTuple):
     notes: tuple[str, ...]
 
 
-def frame_times(path: Path, stamps: Sequence[int | None], claims: Claims) -> Timing:
-    """Return the times of frames in the order they are shown.
+def frame_times(path: Path, stamps: FloatArray, claims: Claims) -> Timing:
+    """Return the times of frames from their stamps, in the order they are shown, NaN where there is none.
 
     Stamps that repeat or are missing are replaced by times spaced evenly between their neighbours, and
     a note says so. Raises InputError where time runs backwards.
     """
     rate = claims.rate if claims.rate > 0 else _DEFAULT_RATE
     count = len(stamps)
-    values = np.array([np.nan if stamp is None else stamp for stamp in stamps], dtype=np.float64)
+    values = np.array(stamps, dtype=np.float64)
     if len(np.unique(values[np.isfinite(values)])) < min(2, count):
         note = f"no time stamps in the file; its {count} frames are counted at {rate:g} per second"
         return Timing(np.arange(count) / rate, False, (note,))
