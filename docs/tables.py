@@ -42,10 +42,20 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def formats() -> str:
     rows = [
-        (f"`{f.name}`", f.kind, f"`{'` `'.join(f.suffixes)}`", "yes", f.write is not None, f.summary, f.lossy)
+        (
+            f"`{f.name}`",
+            f.kind,
+            f"`{'` `'.join(f.suffixes)}`",
+            "yes",
+            f.write is not None,
+            f.summary,
+            f.lossy,
+        )
         for f in FORMATS.values()
     ]
-    return markdown(("format", "holds", "usual files", "read", "write", "what it is", "not carried over"), rows)
+    return markdown(
+        ("format", "holds", "usual files", "read", "write", "what it is", "not carried over"), rows
+    )
 
 
 def models() -> str:
@@ -55,7 +65,16 @@ def models() -> str:
         streams = " + ".join(m["streams"])
         cells = (m["parameters"], m["keras_parameters"], m["published"], counted, m["source"])
         rows.append((f"`{m['name']}`", streams, m["predicts"], *cells))
-    head = ("model", "sees", "predicts", "parameters", "by Keras' count", "published", "counted at", "source")
+    head = (
+        "model",
+        "sees",
+        "predicts",
+        "parameters",
+        "by Keras' count",
+        "published",
+        "counted at",
+        "source",
+    )
     return markdown(head, rows)
 
 
@@ -68,11 +87,17 @@ def settings_of_models() -> str:
     described: set[type] = set()
     first: dict[tuple[type | None, str], str] = {}
     for name, entry in MODELS.items():
-        settings = [(f"`{key}`", describe(kind), _toml(default)) for key, (kind, default) in model_settings(name).items()]
+        settings = [
+            (f"`{key}`", describe(kind), _toml(default))
+            for key, (kind, default) in model_settings(name).items()
+        ]
         above = [c for c in _bases(entry.build) if c not in described]
         described.update(above)
         parts.append(f"### {name}\n")
-        parts += [inspect.cleandoc(c.__doc__ or "") + "\n" for c in ([entry.build, *above] if above else [entry.build])]
+        parts += [
+            inspect.cleandoc(c.__doc__ or "") + "\n"
+            for c in ([entry.build, *above] if above else [entry.build])
+        ]
         key = (next(iter(_bases(entry.build)[-1:]), None), repr(settings))
         if key in first:
             parts.append(f"Settings: as of `{first[key]}`.\n")
@@ -127,20 +152,32 @@ def clip_labels() -> str:
     words: dict[str, list[str]] = {}
     for short, label in MIT_LABELS.items():
         words.setdefault(label, []).append(f"`{short}`")
-    return markdown(("behaviour", "in the name"), [(label, ", ".join(short)) for label, short in words.items()])
+    return markdown(
+        ("behaviour", "in the name"), [(label, ", ".join(short)) for label, short in words.items()]
+    )
 
 
 def suffixes() -> str:
     videos, clips = (", ".join(f"`{s}`" for s in sorted(found)) for found in (VIDEO_SUFFIXES, SUFFIXES))
-    return markdown(("where", "files taken for videos"), [("folders of videos", videos), ("folders of clips", clips)])
+    return markdown(
+        ("where", "files taken for videos"), [("folders of videos", videos), ("folders of clips", clips)]
+    )
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    function.__name__: function
-    for function in (
-        formats, models, settings_of_models, recipes, features, steps, augmentations, names, clip_labels, suffixes,
-    )  # fmt: skip
-}  # fmt: skip
+_ALL = (
+    formats,
+    models,
+    settings_of_models,
+    recipes,
+    features,
+    steps,
+    augmentations,
+    names,
+    clip_labels,
+    suffixes,
+)
+
+TABLES: dict[str, Callable[[], str]] = {function.__name__: function for function in _ALL}
 
 
 def _cell(value: Any) -> str:
