@@ -1,8 +1,7 @@
 """Speed and memory of the way from a video file to cached streams, each beside its floor.
 
-Run: python benchmarks/bench_video.py [VIDEO]. Without a video one of 640x480 is made.
-Rates are by the clock; where other work shares the machine, `load` (CPU seconds of this process per
-second and core) is below what it could be, and the rate "by CPU time" tells more.
+`python -m benchmarks video` makes a video of 640x480; `python -m benchmarks.bench_video VIDEO` takes yours.
+Rates are by the clock; where other work shares the machine, the rate by CPU time tells more.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import psutil
 
+from benchmarks import Figure, peak_memory
 from murine.cache import Cache, release
 from murine.video import StreamSpec, Video, open_video, stream_chunks, write_video
 from murine.video.flow import farneback
@@ -36,11 +35,6 @@ class Rate:
 
     clock: float
     cpu: float
-
-    @property
-    def load(self) -> float:
-        """CPU seconds used per second and core."""
-        return self.clock / self.cpu / CORES
 
 
 def measure(work: Callable[[], int], repeats: int = 3) -> Rate:
@@ -94,70 +88,62 @@ def into_cache(video: Video, cache: Cache) -> int:
     return len(samples)
 
 
-def main(path: Path | None = None) -> None:
-    """Print the table."""
+def main(quick: bool) -> list[Figure]:
+    """Return the figures of a made-up video."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.mp4"
+        write_video(path, scene(120 if quick else 600), 30)
+        return figures(path, repeats=1 if quick else 3)
+
+
+def figures(path: Path, repeats: int) -> list[Figure]:
+    """Return rates of decoding, flow and all of it together, and the memory all of it takes."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        if path is None:
-            path = Path(folder) / "made.mp4"
-            write_video(path, scene(600), 30)
         os.environ["MURINE_CACHE"] = folder
         video = open_video(path)
-        size = f"{video.width}x{video.height}"
-        print(
-            f"video: {path.name}, {size}, {video.n_frames} frames, {CORES} cores, OpenCV {cv2.__version__}"
-        )
-        process = psutil.Process()
-        memory = process.memory_info().rss
-
-        def show(what: str, rate: Rate, floor: float, floor_name: str) -> None:
-            print(
-                f"{what:<42}{rate.clock:8.0f} frames/s   floor {floor:8.0f} ({floor_name})"
-                f"   ratio {rate.clock / floor:4.2f}   load {rate.load:4.2f}"
-            )
-
-        decoding = measure(lambda: bare_decoding(path))
-        show("decoding", decoding, decoding.clock, "itself")
-        resized = measure(lambda: sum(1 for _ in video.frames(size=SIZE)))
-        show(f"decoding + resizing to {SIZE[0]}x{SIZE[1]}", resized, decoding.clock, "decoding")
-
-        greys = [
-            frame.copy() for frame in video.frames(0, min(300, video.n_frames), size=SIZE, grey=True)
-        ]
-        single = measure(lambda: flow_alone(greys, 1))
-        show(f"Farneback {SIZE[0]}x{SIZE[1]}, 1 core", single, single.clock, "itself")
-        all_cores = measure(lambda: flow_alone(greys, CORES))
-        show(f"Farneback, {CORES} cores", all_cores, CORES * single.clock, f"{CORES} x 1 core")
-
-        floor = min(decoding.clock, CORES * single.clock)
-        whole = measure(lambda: into_cache(video, Cache(Path(folder))), repeats=2)
-        show("decode + resize + flow + cache", whole, floor, "decoding or Farneback")
-        floor_by_cpu = min(decoding.cpu, single.cpu) * CORES
-        print(
-            f"{'  by CPU time':<42}{whole.cpu * CORES:8.0f} frames/s   floor {floor_by_cpu:8.0f} "
-            f"(Farneback or decoding)   ratio {whole.cpu * CORES / floor_by_cpu:4.2f}"
-        )
-        shared = CORES / (1 / decoding.cpu + 1 / single.cpu)
-        print(
-            f"{'  ':<42}{'':8}              floor {shared:8.0f} (both on the same cores)"
-            f"   ratio {whole.cpu * CORES / shared:4.2f}"
-        )
-        peak = process.memory_info().rss
-        with_peak = getattr(process.memory_info(), "peak_wset", 0) or _peak()
-        print(
-            f"memory: {memory / 1e6:.0f} MB before, {peak / 1e6:.0f} MB after, {with_peak / 1e6:.0f} MB at most"
-        )
-
-
-def _peak() -> int:
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        frames = video.n_frames
+        before = peak_memory()
+        whole = measure(lambda: into_cache(video, Cache(Path(folder))), repeats)
+        after = peak_memory()
+        decoding = measure(lambda: bare_decoding(path), repeats)
+        resized = measure(lambda: sum(1 for _ in video.frames(size=SIZE)), repeats)
+        pictures = video.frames(0, min(300, frames), size=SIZE, grey=True)
+        greys = [frame.copy() for frame in pictures]
+    one = measure(lambda: flow_alone(greys, 1), repeats)
+    every = measure(lambda: flow_alone(greys, CORES), repeats)
+    size = f"{video.width}x{video.height}"
+    both = 1 / (1 / decoding.cpu + 1 / one.cpu)
+    return [
+        Figure(
+            f"{size} decoded and resized to {SIZE[1]}x{SIZE[0]}", resized.clock, "frames/s", decoding.clock,
+            "bare decoding of the same file",
+        ),
+        Figure(
+            f"Farneback {SIZE[1]}x{SIZE[0]}, {CORES} cores", every.clock, "frames/s", CORES * one.clock,
+            f"{CORES} x the rate of one core, {one.clock:,.0f}",
+        ),
+        Figure(
+            "decoded, resized, flow, kept in the cache", whole.clock, "frames/s",
+            min(decoding.clock, CORES * one.clock),
+            f"the slower of bare decoding and Farneback alone on {CORES} cores",
+        ),
+        Figure(
+            "the same by CPU time", whole.cpu, "frames/CPU s", both,
+            "bare decoding and Farneback alone, one after the other",
+        ),
+        Figure(
+            f"the same, memory of {frames} frames", after, "MiB", before,
+            "before the first frame: program and libraries", lower=True,
+        ),
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("video", type=Path, nargs="?")
-    main(parser.parse_args().video)
+    parser.add_argument("video", type=Path)
+    for figure in figures(parser.parse_args().video, repeats=3):
+        print(
+            f"{figure.name}: {figure.measured:,.0f} {figure.unit}, floor {figure.floor:,.0f} "
+            f"({figure.floor_is}), {figure.ratio:.2f}"
+        )

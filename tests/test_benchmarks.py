@@ -24,6 +24,8 @@ PROMISED = {
         "prediction from the video",
         "peak memory",
     ),
+    "video": ("640x480 decoded", "Farneback", "decoded, resized, flow", "the same, memory"),
+    "models": ("baseline_sharing predicts", "srs_sharing trains", "ms_tcn_pp predicts"),
 }
 
 
