@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     write_prediction(path, make(seed=1))
     before = path.read_bytes()
 
-    def broken(table: object, where: Path) -> None:
+    def broken(table: object, where: Path, **_: object) -> None:
         Path(where).write_bytes(b"half")
         raise KeyboardInterrupt
 

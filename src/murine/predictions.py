@@ -23,6 +23,9 @@ from murine.types import Ethogram, Prediction, Timeline
 FORMAT = 1
 """Version of the layout; a file with a higher one was written by a later murine."""
 
+ROWS = 16384
+"""Rows encoded at once, so that writing a long recording needs no more memory than a short one."""
+
 _KEY = b"murine"
 _OWN_COLUMNS = ("frame", "time")
 
@@ -44,7 +47,8 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         columns[_column(name)] = np.ascontiguousarray(prediction.probabilities[:, index])
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(header).encode()})
     with replacing(Path(path)) as part:
-        pq.write_table(table, part)
+        # probabilities hardly repeat: a dictionary of them would cost memory and make the file larger
+        pq.write_table(table, part, use_dictionary=False, row_group_size=ROWS)
 
 
 def read_prediction(path: Path) -> Prediction:
