@@ -8,6 +8,7 @@ Arrays are kept with time last here, (A, K, T) instead of (T, A, K): every formu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,8 +155,12 @@ class Scene:
         return self.whole.axis
 
     def half(self, span_s: float) -> int:
-        """Return half of a span in frames, at least 1."""
-        return max(1, round(span_s * self.whole.fps / 2))
+        """Return half of a span in frames, rounded, at least 1; half a frame goes down.
+
+        So 0.5 s at 30 frames per second is 7 frames to each side, 15 in all, even where a rate worked out of
+        time stamps says 29.99999 or 30.00001.
+        """
+        return max(1, math.ceil(span_s * self.whole.fps / 2 - 0.5 - 1e-4))
 
     def change(self, values: Rows, span_s: float) -> Rows:
         """Return the rate of change per second of (..., T) values over a span centred on each frame.

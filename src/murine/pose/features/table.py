@@ -121,7 +121,8 @@ class _Plan:
         if symmetric:
             pose = match_identities(pose)
         found = ~pose.missing
-        pose, _ = fill_gaps(pose, round(gap_s * fps))
+        # A rate worked out of time stamps may say 29.99999.
+        pose, _ = fill_gaps(pose, int(gap_s * fps + 1e-4))
         whole = Whole(pose, times, fps)
         if body_lengths:
             length = whole.body_length
