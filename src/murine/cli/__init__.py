@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -48,4 +50,9 @@ for group, panel in (
 
 def main() -> None:
     """Run the command line."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a letter that a Windows console does not have must not end the program
+            stream.reconfigure(errors="replace")
+    # Windows: patterns are for the commands to expand; an option takes one word, not all files found
+    app(windows_expand_args=False)

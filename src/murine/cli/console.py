@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -59,8 +61,30 @@ class _BarTask:
         self._bars.update(self._number, note=text)
 
 
+LINE_EVERY_S = 60.0
+
+
+class _LineTask:
+    """Now and then a line for a log file, where no bar can be drawn."""
+
+    def __init__(self, name: str, total: float | None, unit: str) -> None:
+        self._name, self._total, self._unit = name, total, unit
+        self._done, self._note, self._said = 0.0, "", time.monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+        if time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            total = "" if self._total is None else f" of {self._total:,.0f}"
+            text = f"{self._name}: {self._done:,.0f}{total} {self._unit} {self._note}"
+            errors.print(text.rstrip(), markup=False)
+
+    def note(self, text: str) -> None:
+        self._note = text
+
+
 class Terminal:
-    """Draw each task as a bar with the time left; plain lines where the output is no terminal."""
+    """Draw each task as a bar with the time left; a plain line a minute where the output is no terminal."""
 
     def __init__(self) -> None:
         self._bars: Bars | None = None
@@ -68,6 +92,8 @@ class Terminal:
 
     def task(self, name: str, total: float | None, unit: str = "") -> AbstractContextManager[Task]:
         """Show a bar for the length of the block."""
+        if not errors.is_terminal:
+            return nullcontext(_LineTask(name, total, unit))
         return self._bar(name, total, unit)
 
     @contextmanager
@@ -115,7 +141,16 @@ def show(text: str) -> None:
 
 def result(value: Any, as_json: bool, text: str) -> None:
     """Print a command's result: `value` as JSON for machines, or `text` for people."""
-    show(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) if as_json else text)
+    show(_json(value) if as_json else text)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a Windows pipe, for example
+        text = json.dumps(value, indent=2, allow_nan=False, default=_plain)
+    return text
 
 
 def _plain(value: Any) -> Any:
@@ -137,6 +172,8 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         as_json = bool(kwargs.get("as_json", False))
         try:
             return function(*args, **kwargs)
+        except typer.Exit:
+            raise
         except MurineError as error:
             _fail(str(error), type(error).__name__, as_json)
         except KeyboardInterrupt:
@@ -145,29 +182,34 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
                 "Stopped",
                 as_json,
             )
-        except OSError as error:
-            if error.errno is None or error.filename is None:
-                raise
-            _fail(str(storage_error(Path(str(error.filename)), error)), "StorageError", as_json)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever read our output has enough of it (murine models | head)
+            if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+                _fail(_system_message(error), type(error).__name__, as_json)
             if os.environ.get("MURINE_DEBUG"):
                 raise
-            errors.print(
+            text = (
                 f"murine met a fault of its own: {type(error).__name__}: {error}\n"
                 "Run the command again with the environment variable MURINE_DEBUG=1 to see where, "
-                "and please report it.",
-                markup=False,
-                style="red",
+                "and please report it."
             )
-            raise typer.Exit(EXIT_BUG) from error
-        raise AssertionError("unreachable")
+            _fail(text, "Bug", as_json, EXIT_BUG)
 
     return run
 
 
-def _fail(message: str, kind: str, as_json: bool) -> None:
+def _system_message(error: OSError) -> str:
+    """Return what the operating system refused, where no command could say it better."""
+    path = Path(os.fsdecode(error.filename))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return str(storage_error(path, error))
+    return f"{path}: {error.strerror}. Check the path, and that you may read and write there."
+
+
+def _fail(message: str, kind: str, as_json: bool, code: int = EXIT_USER) -> NoReturn:
     if as_json:
-        show(json.dumps({"error": {"kind": kind, "message": message}}, ensure_ascii=False))
+        show(_json({"error": {"kind": kind, "message": message}}))
     else:
         errors.print(message, markup=False, style="red" if sys.stderr.isatty() else "")
-    raise typer.Exit(EXIT_USER)
+    raise typer.Exit(code) from None
