@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from murine.errors import InputError, suggest
-from murine.files import make_folder
+from murine.files import results_folder
 from murine.formats import FORMATS, LabelFormat, write_labels
 from murine.postprocess import apply, make_steps
 from murine.predictions import find_predictions, read_prediction
@@ -37,21 +37,24 @@ def export(source: Path, to: str, out: Path | None = None, *, progress: Progress
     """
     source = Path(source)
     name = ALIASES.get(to, to)
-    form = FORMATS[name] if name in FORMATS else None
+    form = FORMATS[name] if name in FORMATS else None  # noqa: SIM401 (a registry's get raises)
     if not isinstance(form, LabelFormat) or form.write is None:
         able = [f.name for f in FORMATS.values() if isinstance(f, LabelFormat) and f.write]
         raise InputError(f"labels cannot be written as '{to}'.{suggest(to, [*able, *ALIASES])}")
     files = find_predictions(source) if not (source / PROJECT_FILE).exists() else []
-    count = len(files) if files else len(load_project(source).labelled())
-    if not count:
-        raise InputError(f"{source}: none of its recordings has labels to export.")
     if out is None:
         out = (source if source.is_dir() else source.parent) / to
-    make_folder(out)
     written: list[Path] = []
-    with progress.task("exporting", count, "recordings") as task:
-        for labels in _predicted(files) if files else _human(source):
-            path = Path(out) / f"{labels.recording}{form.suffixes[0]}"
+    # all are read before any is written: a fault of one leaves nothing behind
+    everything = list(_predicted(files) if files else _human(source))
+    if not everything:
+        raise InputError(f"{source}: none of its recordings has labels to export.")
+    with (
+        results_folder(Path(out)) as out,
+        progress.task("exporting", len(everything), "recordings") as task,
+    ):
+        for labels in everything:
+            path = out / f"{labels.recording}{form.suffixes[0]}"
             write_labels(
                 path,
                 labels.bouts,

@@ -32,20 +32,24 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` if the block succeeds.
 
-    Whatever goes wrong, `path` is either what it was before or completely new. Raises
-    StorageError for a full disk or a folder that cannot be written.
+    Whatever goes wrong, `path` is either what it was before or completely new, and no folder made for
+    it stays. Raises StorageError for a full disk or a folder that cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    made: list[Path] = []
     try:
+        made = _missing(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+        made = []
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _take_back(made)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,6 +74,35 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise storage_error(path, error) from error
     return path
+
+
+@contextmanager
+def results_folder(path: Path) -> Iterator[Path]:
+    """Make a folder as `make_folder` does; if the block fails while it is empty, take it away again.
+
+    So a command that finds nothing it can work on leaves nothing behind either.
+    """
+    path = Path(path)
+    made: list[Path] = []
+    try:
+        made = _missing(path)
+        make_folder(path)
+        yield path
+        made = []
+    finally:
+        _take_back(made)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return a folder and its parents as far as they do not exist yet, the deepest first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _take_back(folders: list[Path]) -> None:
+    """Remove folders that are empty, the deepest first."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def require_file(path: Path, what: str) -> Path:

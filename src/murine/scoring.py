@@ -131,7 +131,7 @@ def _read_side(
         project = load_project(path)
         return {
             r.id: Labelled(load_bouts(project, r), frames[r.id])
-            for r in project.recordings
+            for r in project.labelled()
             if r.id in frames
         }
     if path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from murine.data.source import Source, open_source
 from murine.errors import InputError
 from murine.files import require_file
 from murine.project import PROJECT_FILE, Project, load_pose, load_project, timeline
+from murine.project.gather import expand
 from murine.train.runs import TrainedRun
 from murine.types import Recording
 from murine.video import VIDEO_SUFFIXES
@@ -32,20 +34,25 @@ class Job:
 def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> list[Job]:
     """Return the recordings that some files and folders mean, each name once.
 
-    A project folder means its recordings, those without labels first; another folder its videos. `fps`:
-    frames per second of pose files. Raises InputError for an input that is missing, that does not suit
-    the model's streams, or two of one name.
+    A project folder means its recordings, those without labels first; another folder its videos; a
+    pattern the files it finds, for shells that do not look. `fps`: frames per second of pose files.
+    Raises InputError for inputs (all of them) that are missing or do not suit the model's streams, or
+    two of one name.
     """
     jobs: list[Job] = []
-    for path in map(Path, inputs):
-        if path.is_dir() and (path / PROJECT_FILE).exists():
-            project = load_project(path)
-            ordered = sorted(project.recordings, key=project.is_labelled)
-            jobs += [Job(recording, path, project) for recording in ordered]
-        elif path.is_dir():
-            jobs += [_file_job(run, found, fps) for found in _videos_in(run, path)]
-        else:
-            jobs.append(_file_job(run, path, fps))
+    faults: list[str] = []
+    for given in map(str, inputs):
+        for path in expand(given) or [Path(given)]:
+            try:
+                jobs += _jobs_of(run, path, fps)
+            except InputError as error:
+                faults.append(str(error))
+    if len(faults) == 1:
+        raise InputError(faults[0])
+    if faults:
+        raise InputError(
+            "\n".join([f"{len(faults)} inputs cannot be used", *(f"  - {f}" for f in faults)])
+        )
     if not jobs:
         raise InputError("nothing to predict: give videos, pose files or a project folder.")
     seen: dict[str, Job] = {}
@@ -57,6 +64,20 @@ def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> lis
                 "predict them into different folders."
             )
     return jobs
+
+
+def _jobs_of(run: TrainedRun, path: Path, fps: float | None) -> list[Job]:
+    if path.is_dir() and (path / PROJECT_FILE).exists():
+        project = load_project(path)
+        ordered = sorted(project.recordings, key=project.is_labelled)
+        return [Job(recording, path, project) for recording in ordered]
+    if path.is_dir():
+        return [_file_job(run, found, fps) for found in _videos_in(run, path)]
+    if not path.exists() and glob.has_magic(str(path)):
+        raise InputError(
+            f"{path}: no file is found by this pattern (from {Path.cwd()}). Check the folder."
+        )
+    return [_file_job(run, path, fps)]
 
 
 def open_job(run: TrainedRun, job: Job) -> Source:
@@ -85,7 +106,7 @@ def _tracks(run: TrainedRun) -> bool:
 
 
 def _file_job(run: TrainedRun, path: Path, fps: float | None) -> Job:
-    require_file(path, "a video" if _sees(run) else "a pose file")
+    require_file(path, "video" if _sees(run) else "pose file")
     if _sees(run) and _tracks(run):
         raise InputError(
             f"{path}: model '{run.name}' needs a video and its pose together, which one file cannot say. "
@@ -127,7 +148,9 @@ def _videos_in(run: TrainedRun, folder: Path) -> list[Path]:
             f"{folder}: not a project (no {PROJECT_FILE}). Name the pose files one by one, such as "
             f"{folder}/*.csv."
         )
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    # names with a dot in front are what macOS leaves on foreign disks
+    files = (p for p in folder.iterdir() if not p.name.startswith("."))
+    found = sorted(p for p in files if p.suffix.lower() in VIDEO_SUFFIXES)
     if not found:
         raise InputError(f"{folder}: neither a project (no {PROJECT_FILE}) nor a folder with videos.")
     return found

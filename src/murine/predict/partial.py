@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from murine.errors import StorageError
 from murine.files import make_folder, storage_error, write_json
 
 ROWS_FILE = "rows.f32"
@@ -22,11 +24,12 @@ EVERY_S = 2.0
 class Partial:
     """Rows (S, C) float32 in a folder, added in order.
 
-    `key` says what the rows are of (model, input, settings); rows of another key are thrown away. Rows
-    count once they are committed: whatever comes after them in the file is written over.
+    `key` says what the rows are of (model, input, settings); rows of another key are thrown away, and
+    all rows where `resume` is False. Rows count once they are committed: whatever comes after them in
+    the file is written over.
     """
 
-    def __init__(self, folder: Path, key: str, classes: int) -> None:
+    def __init__(self, folder: Path, key: str, classes: int, *, resume: bool = True) -> None:
         self.folder = make_folder(folder)
         self.rows = 0
         self._key = key
@@ -34,11 +37,12 @@ class Partial:
         self._path = self.folder / ROWS_FILE
         self._committed_at = time.monotonic()
         state = self.folder / STATE_FILE
-        if state.exists() and self._path.exists():
-            known = json.loads(state.read_text(encoding="utf-8"))
-            enough = self._path.stat().st_size >= int(known["rows"]) * classes * 4
-            if known["key"] == key and enough:
-                self.rows = int(known["rows"])
+        if resume and state.exists() and self._path.exists():
+            with suppress(ValueError, KeyError, TypeError):  # a damaged state is as good as none
+                known = json.loads(state.read_text(encoding="utf-8"))
+                rows = int(known["rows"])
+                if known["key"] == key and self._path.stat().st_size >= rows * classes * 4:
+                    self.rows = rows
         try:
             if self.rows == 0:
                 state.unlink(missing_ok=True)
@@ -63,23 +67,34 @@ class Partial:
 
     def commit(self) -> None:
         """Make the rows so far count."""
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise storage_error(self._path, error) from error
+        self._flush()
         write_json(self.folder / STATE_FILE, {"key": self._key, "rows": self.rows})
         self._committed_at = time.monotonic()
 
     def values(self) -> NDArray[np.float32]:
         """Return all rows, (S, C)."""
-        self._file.flush()
+        self._flush()
         return np.fromfile(self._path, dtype="<f4").reshape(-1, self._classes)
 
     def close(self) -> None:
-        """Let go of the file; the rows stay for the next time."""
+        """Let go of the file; the rows that count stay for the next time."""
         self._file.close()
+
+    def stop(self) -> None:
+        """Keep the rows so far, as far as the disk takes them, and let go of the file."""
+        with suppress(StorageError):
+            self.commit()
+        with suppress(OSError):
+            self.close()
 
     def remove(self) -> None:
         """Take the folder away: the prediction is finished."""
-        self._file.close()
+        with suppress(OSError):  # a full disk, met again
+            self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise storage_error(self._path, error) from error

@@ -11,7 +11,7 @@ from murine import __version__, formats
 from murine.config import recipe_to_dict
 from murine.data.source import Source
 from murine.errors import InputError
-from murine.files import make_folder, value_hash
+from murine.files import results_folder, value_hash
 from murine.postprocess import Step, apply, make_steps
 from murine.predict.inputs import Job, find_jobs, open_job
 from murine.predict.partial import Partial
@@ -43,14 +43,13 @@ def predict(
     predicted does not stop the others: InputError names all of those in the end.
     """
     run = load_run(run_folder)
-    out = make_folder(Path(out))
     jobs = find_jobs(run, inputs, fps)
     steps = make_steps(run.recipe.postprocess)
-    if fps is None and any(job.recording.video is None and job.project is None for job in jobs):
-        progress.message(f"no frame rate given: {run.fps:g} frames/s, as in the training recordings")
     written: list[Path] = []
     faults: list[str] = []
-    with progress.task("predicting", len(jobs), "recordings") as task:
+    with results_folder(Path(out)) as out, progress.task("predicting", len(jobs), "recordings") as task:
+        if fps is None and any(job.recording.video is None and job.project is None for job in jobs):
+            progress.message(f"no frame rate given: {run.fps:g} frames/s, as in the training recordings")
         for job in jobs:
             task.note(job.recording.id)
             try:
@@ -60,12 +59,12 @@ def predict(
                     raise
                 faults.append(f"{job.recording.id}: {error}")
             task.advance()
-    if faults:
-        done = f"; the other {len(written)} are in {out}" if written else ""
-        raise InputError(
-            f"{len(faults)} of {len(jobs)} recordings could not be predicted{done}:\n"
-            + "\n".join(f"  - {fault}" for fault in faults)
-        )
+        if faults:
+            done = f"; the other {len(written)} are in {out}" if written else ""
+            raise InputError(
+                f"{len(faults)} of {len(jobs)} recordings could not be predicted{done}:\n"
+                + "\n".join(f"  - {fault}" for fault in faults)
+            )
     return written
 
 
@@ -82,9 +81,9 @@ def _predict_one(
     key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
     name = job.recording.id
     path = out / f"{name}.parquet"
-    prediction = read_prediction(path) if resume and _is_finished(path, key) else None
+    prediction = _finished(path, key) if resume else None
     if prediction is None:
-        partial = Partial(out / PARTIAL_FOLDER / name, key if resume else "", len(run.ethogram))
+        partial = Partial(out / PARTIAL_FOLDER / name, key, len(run.ethogram), resume=resume)
         try:
             with progress.task(name, len(source.sampling), "frames") as task:
                 prediction = predict_recording(
@@ -96,16 +95,22 @@ def _predict_one(
                     task=task,
                 )
             write_prediction(path, prediction)
+        except InputError:
+            _drop(partial, out)  # the same files would meet the same fault again
+            raise
         except BaseException:
             # whatever stopped it (Ctrl-C, a full disk), what is done counts the next time
-            partial.commit()
-            partial.close()
+            partial.stop()
             raise
-        partial.remove()
-        with suppress(OSError):  # another prediction into this folder may still need it
-            (out / PARTIAL_FOLDER).rmdir()
+        _drop(partial, out)
     write_bouts(out / f"{name}.bouts.csv", prediction, steps)
     return path
+
+
+def _drop(partial: Partial, out: Path) -> None:
+    partial.remove()
+    with suppress(OSError):  # another prediction into this folder may still need it
+        (out / PARTIAL_FOLDER).rmdir()
 
 
 def write_bouts(path: Path, prediction: Prediction, steps: Sequence[Step]) -> None:
@@ -114,14 +119,14 @@ def write_bouts(path: Path, prediction: Prediction, steps: Sequence[Step]) -> No
     formats.write_labels(path, bouts, prediction.timeline, "bouts", recording=prediction.recording)
 
 
-def _is_finished(path: Path, key: str) -> bool:
-    """Return whether a prediction is there already, of this network, these files and settings."""
+def _finished(path: Path, key: str) -> Prediction | None:
+    """Return the prediction that is there already, whole, of this network, these files and settings."""
     if not path.exists():
-        return False
+        return None
     try:
-        return bool(read_header(path)["meta"].get("key") == key)
+        return read_prediction(path) if read_header(path)["meta"].get("key") == key else None
     except InputError:
-        return False
+        return None
 
 
 def _meta(run: TrainedRun, job: Job, source: Source, key: str) -> dict[str, Any]:

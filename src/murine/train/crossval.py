@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine import __version__
-from murine.config import Recipe, save_recipe
+from murine.config import Recipe, recipe_to_dict, save_recipe
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
-from murine.files import make_folder, value_hash, write_json
+from murine.files import results_folder, value_hash, write_json
 from murine.metrics import majority_baseline, score_frames, score_segments
 from murine.postprocess import apply, make_steps
 from murine.predict.sources import PreparedSource
@@ -76,13 +76,12 @@ def evaluate(
     """
     project_folder = Path(project_folder)
     out = Path(out) if out is not None else project_folder / "evaluations" / short_name(recipe)
-    make_folder(out)
-    study = open_study(project_folder, recipe, progress=progress)
-    splits = make_splits(
-        study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
-    )
-    for split in splits:
-        if resume:
+    with results_folder(out):
+        study = open_study(project_folder, recipe, progress=progress)
+        splits = make_splits(
+            study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
+        )
+        for split in splits if resume else ():
             check_folder(out / "folds" / split.name, study.identity(split))
     if not resume:
         shutil.rmtree(out / "folds", ignore_errors=True)
@@ -108,7 +107,7 @@ def evaluate(
             run = train_split(study, split, folder, resume=resume, progress=progress)
             for id_ in split.test:
                 paths[id_] = out / "predictions" / f"{id_}.parquet"
-                if trained or not _is_of(paths[id_], run):
+                if trained or not _is_of(paths[id_], run, recipe):
                     _predict(study, run, split, id_, paths[id_])
             if not trained:
                 reused.append(split.name)
@@ -119,12 +118,14 @@ def evaluate(
     return Evaluation(out, tuple(paths.values()), scores)
 
 
-def _is_of(path: Path, run: TrainedRun) -> bool:
-    """Return whether a prediction was made by this very network."""
+def _is_of(path: Path, run: TrainedRun, recipe: Recipe) -> bool:
+    """Return whether a prediction was made by this very network and asks for this post-processing."""
     try:
-        return bool(read_header(path)["meta"].get("model_hash") == run.hash)
+        meta = read_header(path)["meta"]
     except InputError:
         return False
+    steps = value_hash(recipe_to_dict(recipe)["postprocess"])
+    return bool(meta.get("model_hash") == run.hash and value_hash(meta.get("postprocess")) == steps)
 
 
 def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path) -> None:
@@ -132,7 +133,8 @@ def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path) 
         "model": run.name,
         "model_hash": run.hash,
         "fold": split.name,
-        "settings": value_hash([run.identity]),
+        "recipe": study.recipe.name,
+        "postprocess": recipe_to_dict(study.recipe)["postprocess"],
         "murine_version": __version__,
     }
     source = PreparedSource(study.prepared[id_])

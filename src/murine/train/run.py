@@ -15,7 +15,7 @@ from murine.data.prepared import Prepared
 from murine.data.sampling import binary_weights, class_counts, class_weights, known_counts
 from murine.data.splits import Split, training_split
 from murine.errors import InputError
-from murine.files import make_folder, write_json
+from murine.files import results_folder, write_json
 from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
 from murine.pose.scaler import fit_scaler
@@ -83,14 +83,20 @@ def train_split(
     What is learned from data besides weights (feature scaling, brightness, class weights) comes from the
     training recordings alone. A finished run of the same identity is only loaded.
     """
-    make_folder(folder)
-    if not resume:
-        _clear(folder)
-    drop_leftovers(folder)
-    identity = study.identity(split)
-    check_folder(folder, identity)
-    if (folder / MODEL_FILE).exists():
-        return load_run(folder)
+    with results_folder(folder):
+        if not resume:
+            _clear(folder)
+        drop_leftovers(folder)
+        identity = study.identity(split)
+        check_folder(folder, identity)
+        if (folder / MODEL_FILE).exists():
+            return load_run(folder)
+        return _train_split(study, split, folder, identity, progress)
+
+
+def _train_split(
+    study: Study, split: Split, folder: Path, identity: str, progress: Progress
+) -> TrainedRun:
     recipe, settings = study.recipe, study.recipe.training
     training, validation = study.of(split.train), study.of(split.validation)
     layout = _pose_layout(study, split)
