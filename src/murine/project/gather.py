@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,15 +20,11 @@ def find_files(patterns: Sequence[str], what: str, suffixes: Sequence[str]) -> l
     """Return the files of patterns, names and folders; raises InputError for one that finds nothing."""
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
-        if path.is_dir():
-            files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        places = expand(pattern)
+        files = [p for p in places if p.is_file()]
+        if len(places) == 1 and places[0].is_dir():
+            files = [p for p in places[0].iterdir() if p.is_file() and not p.name.startswith(".")]
             files = [p for p in files if p.name.lower().endswith(tuple(suffixes))]
-        elif path.is_file():
-            files = [path]
-        else:
-            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob refuses "/...")
-            files = [Path(p) for p in matches if Path(p).is_file()]
         if not files:
             raise InputError(
                 f"{what}: no file is found by '{pattern}' (from {Path.cwd()}). Check the folder; put "
@@ -35,6 +32,23 @@ def find_files(patterns: Sequence[str], what: str, suffixes: Sequence[str]) -> l
             )
         found.update(dict.fromkeys(p.absolute() for p in files))
     return sorted(found, key=lambda p: natural(str(p)))
+
+
+def expand(pattern: str) -> list[Path]:
+    """Return what a name or a pattern such as "videos/*.mp4" means, in natural order; [] for nothing.
+
+    `**` goes into folders, `~` is the home folder. What is there under the very name is meant by it,
+    also in front of a pattern: brackets in the name of a folder are no pattern.
+    """
+    if pattern[:1] in ("'", '"') and pattern[-1] == pattern[0] and not Path(pattern).exists():
+        pattern = pattern[1:-1]  # the Windows prompt hands single quotes on
+    path = Path(os.path.expanduser(pattern))  # noqa: PTH111 (Path.expanduser raises for "~nobody")
+    if path.exists():
+        return [path]
+    base = next((parent for parent in path.parents if parent.is_dir()), Path())
+    whole = str(Path(glob.escape(str(base))) / path.relative_to(base))
+    found = glob.glob(whole, recursive=True)  # noqa: PTH207 (Path.glob refuses "**.mp4")
+    return sorted(map(Path, found), key=lambda p: natural(str(p)))
 
 
 def unique_ids(names: Sequence[str], paths: Sequence[Path], source: Path) -> list[str]:

@@ -163,6 +163,11 @@ def _from_files(
     pose_of, unpaired = pair(anchors, [Named.of(p) for p in others], "pose file", what)
     faults += unpaired.values()
     items = _describe(found["labels"], choice, faults, progress)
+    subjects = {subject for item in items for subject in item.summary.subjects}
+    if items and choice.subject not in (None, "all", *subjects):
+        faults.append(
+            f"no label file has a subject '{choice.subject}'.{suggest(choice.subject or '', subjects)}"
+        )
     labels_of, unpaired = pair(anchors, [item.named for item in items], "label file", what)
     taken = {items[o].path for o in labels_of}
     # A file of many observations may hold some of other videos; a file that fits nothing is a mistake.
@@ -263,11 +268,16 @@ def _ethogram(
                 f"the background; take --background {background} out"
             )
         return Ethogram(tuple(kept), exclusive=False)
-    # Labels without a gap may still end before their recording: only its true length tells.
-    if background is None and (empty or any(_ends_early(r, kept, exclude) for r, _ in labelled)):
-        background = BACKGROUND
-    if background is not None and background not in kept:
-        kept.append(background)
+    if background not in kept:
+        # Labels without a gap may still end before their recording: only its true length tells.
+        if empty or any(_ends_early(r, kept, exclude) for r, _ in labelled):
+            background = background or BACKGROUND
+            kept.append(background)
+        elif background is not None:
+            raise InputError(
+                f"no behaviour '{background}' to be the background, and no labelled frame without a "
+                f"behaviour.{suggest(background, kept)}"
+            )
     return Ethogram(tuple(kept), exclusive=True, background=background)
 
 

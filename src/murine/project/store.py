@@ -33,6 +33,8 @@ def load_project(folder: Path) -> Project:
     with every fault of both files.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise InputError(f"{folder}: a file came where a project folder was expected. Give its folder.")
     if not (folder / PROJECT_FILE).exists():
         raise InputError(
             f"{folder}: no project here ({PROJECT_FILE} is missing). Make one with: murine init {folder}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,11 +46,13 @@ class Project:
         object.__setattr__(self, "rename", dict(self.rename))
         faults = [] if self.recordings else ["it has no recording"]
         # Ids become file names, and Windows and macOS do not tell "A" from "a".
-        seen: dict[str, str] = {}
+        seen: set[str] = set()
         for recording in self.recordings:
-            other = seen.setdefault(recording.id.casefold(), recording.id)
-            if other is not recording.id:
+            if recording.id.casefold() in seen:
                 faults.append(f"two recordings are called '{recording.id}'; ids must differ")
+            seen.add(recording.id.casefold())
+        if not (math.isfinite(self.tolerance_s) and self.tolerance_s >= 0):
+            faults.append(f"tolerance_s: expected seconds, at least 0; came {self.tolerance_s}")
         for name, target in self.rename.items():
             if target not in self.ethogram.behaviours and target not in self.ignore:
                 known = suggest(target, self.ethogram.behaviours)

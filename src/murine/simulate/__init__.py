@@ -21,6 +21,7 @@ from murine.video.writer import write_video
 __all__ = ["BEHAVIOURS", "KEYPOINTS", "simulate"]
 
 SHORTEST_S = 10.0
+LONGEST_S = 24 * 3600.0
 
 
 def simulate(
@@ -44,7 +45,7 @@ def simulate(
     truth goes to `truth/<id>.csv`. `size` is (height, width) in pixels. The same seed gives the same
     files. Raises InputError for settings that cannot be drawn, StorageError where nothing can be written.
     """
-    _check(animals, recordings, seconds, fps, size, view, unlabelled)
+    _check(animals, recordings, seconds, fps, size, view, unlabelled, seed)
     root = make_folder(Path(folder))
     n_frames = round(seconds * fps)
     timeline = Timeline.uniform(n_frames, fps)
@@ -91,18 +92,21 @@ def _check(
     size: tuple[int, int],
     view: str,
     unlabelled: int,
+    seed: int,
 ) -> None:
     faults = []
     if animals < 1 or recordings < 1:
         faults.append(f"animals and recordings must be at least 1; came {animals} and {recordings}")
     if not 0 <= unlabelled < max(animals, 1):
         faults.append(f"unlabelled must be from 0 to animals - 1 ({animals - 1}); came {unlabelled}")
-    if not seconds >= SHORTEST_S:
-        faults.append(f"seconds must be at least {SHORTEST_S:.0f}; came {seconds}")
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        faults.append(f"seconds must be from {SHORTEST_S:.0f} to {LONGEST_S:.0f}; came {seconds}")
     if not 5 <= fps <= 240:
         faults.append(f"fps must be from 5 to 240; came {fps}")
     if min(size) < 64 or max(size) > 2048 or any(s % 2 for s in size):
         faults.append(f"size must be two even numbers from 64 to 2048; came {size[0]} x {size[1]}")
+    if seed < 0:
+        faults.append(f"seed must be 0 or more; came {seed}")
     if view not in {"side", "top"}:
         faults.append(f"view must be 'side' or 'top'; came '{view}'")
     if faults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class Recording:
             raise InputError(f"'{self.id}' cannot name a recording: it becomes a file name")
         if self.video is None and self.pose is None:
             raise InputError(f"recording '{self.id}' has neither a video nor a pose file")
-        if self.fps is not None and not self.fps > 0:
+        if self.fps is not None and not 0 < self.fps < math.inf:
             raise InputError(f"recording '{self.id}': fps must be positive; came {self.fps}")
 
     def group(self, by: str) -> str:
