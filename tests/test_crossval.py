@@ -130,6 +130,9 @@ def test_a_change_of_post_processing_needs_no_training(
     assert plain.scores["reused"] == ["fold-1", "fold-2"]
     assert plain.scores["raw"] == first.scores["raw"]
     assert plain.scores["pooled"] == plain.scores["raw"]
+    assert first.scores["pooled"] != first.scores["raw"]
+    # whoever reads a prediction by itself (export, score) decides it the same way
+    assert read_prediction(plain.predictions[0]).meta["postprocess"] == []
 
 
 def test_clips_are_scored_once_each(tmp_path: Path) -> None:
