@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from benchmarks import Figure, peak_memory
-from murine.cache import Cache, release
+from murine.cache import Cache, write_rows
 from murine.video import StreamSpec, Video, open_video, stream_chunks, write_video
 from murine.video.flow import farneback
 
@@ -82,8 +82,7 @@ def into_cache(video: Video, cache: Cache) -> int:
     with cache.build("be0c4ca5", SPEC.shapes(len(samples))) as arrays:
         for first, part in stream_chunks(video, samples, SPEC, workers=CORES):
             for name, values in part.items():
-                arrays[name][first : first + len(values)] = values
-                release(arrays[name])
+                write_rows(arrays[name], first, values)
     cache.remove("be0c4ca5")
     return len(samples)
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from murine import cache as module
-from murine.cache import Cache, cache_folder, release
+from murine.cache import Cache, cache_folder, release, write_rows
 from murine.errors import InputError, StorageError
 
 KEYS = [f"{i:08x}" for i in range(16)]
@@ -189,6 +189,41 @@ def test_an_entry_of_another_version_is_built_anew(tmp_path: Path) -> None:
     got = cache.get(KEYS[0])
     assert got is not None
     assert got["a"][0, 0] == 1
+
+
+def test_rows_are_written_without_taking_memory(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (64, 1_000_003), dtype=np.uint8)
+    cache = Cache(tmp_path)
+    with cache.build(KEYS[0], {"a": (rows.shape, np.uint8), "b": ((10, 3), np.float32)}) as arrays:
+        before = psutil.Process().memory_info().rss
+        for first in range(0, 64, 16):
+            write_rows(arrays["a"], first, rows[first : first + 16])
+        write_rows(arrays["b"], 4, np.arange(18).reshape(6, 3)[::-1])
+        assert psutil.Process().memory_info().rss - before < 16e6
+    got = cache.get(KEYS[0])
+    assert got is not None
+    assert np.array_equal(got["a"], rows)
+    assert np.array_equal(got["b"][4:], np.arange(18).reshape(6, 3)[::-1])
+    assert (got["b"][:4] == 0).all()
+
+
+def test_rows_of_an_array_in_memory_and_rows_that_do_not_fit(tmp_path: Path) -> None:
+    plain = np.zeros((5, 2))
+    write_rows(plain, 3, np.ones((2, 2)))
+    assert plain.sum() == 4
+    with Cache(tmp_path).build(KEYS[0], {"a": ((5, 2), np.float32)}) as arrays:
+        part = arrays["a"][:, :1]
+        write_rows(part, 1, np.full((2, 1), 3.0))
+        assert arrays["a"].sum() == 6
+        for first, shape in ((4, (2, 2)), (-1, (1, 2)), (0, (1, 3))):
+            with pytest.raises(ValueError, match="do not fit"):
+                write_rows(arrays["a"], first, np.zeros(shape))
+
+
+def test_rows_of_a_slice_go_where_they_belong(tmp_path: Path) -> None:
+    with Cache(tmp_path).build(KEYS[0], {"a": ((8, 4), np.int16)}) as arrays:
+        write_rows(arrays["a"][3:7], 1, np.full((2, 4), 5))
+        assert np.flatnonzero(arrays["a"][:, 0]).tolist() == [4, 5]
 
 
 def test_released_memory_keeps_its_values(tmp_path: Path) -> None:

@@ -72,6 +72,33 @@ def release(array: NDArray[Any]) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
+def write_rows(array: NDArray[Any], first: int, values: NDArray[Any]) -> None:
+    """Write `values` into the rows of `array` from `first` on: `array[first : first + n] = values`.
+
+    A mapped array is written as a file, which is several times cheaper than through the map, takes no
+    memory of this process, and lets the disk begin at once. Raises StorageError where that fails.
+    """
+    last = first + len(values)
+    if values.shape[1:] != array.shape[1:] or not 0 <= first <= last <= len(array):
+        raise ValueError(f"rows {first} to {last} of {values.shape} do not fit into {array.shape}")
+    # A slice of a map does not know where in the file it lies.
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.filename:
+        array[first:last] = values
+        return
+    rows = np.ascontiguousarray(values, dtype=array.dtype)
+    start = array.offset + first * array.strides[0]
+    try:
+        with open(array.filename, "r+b", buffering=0) as handle:  # noqa: PTH123
+            handle.seek(start)
+            rest = memoryview(rows.reshape(-1).view(np.uint8).data)
+            while rest:
+                rest = rest[handle.write(rest) or 0 :]
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(handle.fileno(), start, rows.nbytes, os.POSIX_FADV_DONTNEED)
+    except OSError as error:
+        raise storage_error(Path(array.filename), error) from error
+
+
 class Cache:
     """Arrays by key under one folder, the least recently used ones leaving when room is needed.
 
@@ -150,7 +177,10 @@ class Cache:
         shapes = {name: (value.shape, value.dtype) for name, value in arrays.items()}
         with self.build(key, shapes) as places:
             for name, value in arrays.items():
-                places[name][...] = value
+                if value.ndim:
+                    write_rows(places[name], 0, value)
+                else:
+                    places[name][...] = value
 
     def remove(self, key: str) -> None:
         """Throw an entry away, in one step; nothing happens where it is absent or in use elsewhere."""

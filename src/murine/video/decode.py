@@ -223,6 +223,8 @@ class Cursor:
 
     def _approach(self, frame: int) -> None:
         """Move to where decoding onward reaches `frame` soonest."""
+        if frame == self.position:
+            return
         if self.scan is not None and self._may_jump:
             key = self.scan.key_before(frame)
             if (frame < self.position or key > self.position) and self._enter(key):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,14 @@ class Scan:
         """The time of each frame."""
         return Timeline(self.times)
 
+    @cached_property
+    def _entries(self) -> IntArray:
+        return np.flatnonzero(self.keys)
+
     def key_before(self, frame: int) -> int:
         """Return the last frame, at or before `frame`, at which decoding may start (0 if none)."""
-        keys = np.flatnonzero(self.keys[: frame + 1])
-        return int(keys[-1]) if len(keys) else 0
+        at = int(np.searchsorted(self._entries, frame, side="right"))
+        return int(self._entries[at - 1]) if at else 0
 
 
 @dataclass

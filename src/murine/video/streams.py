@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from threading import Condition
 
 import cv2
 import numpy as np
@@ -20,11 +21,11 @@ from murine.video.photometry import PHOTOMETRY, luminance
 from murine.video.reader import Video
 
 Pixels = NDArray[np.uint8]
-Pair = tuple[Pixels, Pixels] | None
-"""The grey pictures of the past and the present, or None where there is no past."""
+View = tuple[Pixels, tuple[Pixels, Pixels] | None]
+"""A sample's picture, and the grey pictures of the past and the present (None: there is no past)."""
 
 _TASK = 16
-"""Flows computed by one task of the pool."""
+"""Samples that one task of the pool decodes and computes the flow of."""
 
 
 @dataclass(frozen=True)
@@ -98,92 +99,120 @@ def _chunks(
 ) -> Iterator[tuple[int, dict[str, Pixels]]]:
     if start >= len(samples):
         return
-    views = _views(video, samples, spec, centres, start)
+    queue = _Queue(_views(video, samples, spec, centres, start))
     waiting: deque[tuple[int, dict[str, Pixels], list[Future[None]]]] = deque()
+    tasks = 0
     threads = cv2.getNumThreads()
     # OpenCV's own threads do not help these small pictures; ours work on several pictures at once.
     cv2.setNumThreads(1)
     pool = ThreadPoolExecutor(workers)
     try:
-        if start == 0 and spec.want_flow:
-            views = _repeat_second_flow(views)
         for first in range(start, len(samples), chunk):
             count = min(chunk, len(samples) - first)
             out = {name: np.empty(shape, kind) for name, (shape, kind) in spec.shapes(count).items()}
-            tasks = []
-            pairs: list[Pair] = []
-            for i, (picture, pair) in enumerate(islice(views, count)):
-                if spec.want_rgb:
-                    out["rgb"][i] = picture
-                if spec.want_flow:
-                    pairs.append(pair)
-                    if len(pairs) == _TASK or i == count - 1:
-                        place = out["flow"][i + 1 - len(pairs) : i + 1]
-                        tasks.append(pool.submit(_fill_flow, place, pairs, spec))
-                        pairs = []
-            waiting.append((first, out, tasks))
-            # One chunk's flow is computed while the next is decoded.
+            parts = []
+            for at in range(0, count, _TASK):
+                places = {name: values[at : at + _TASK] for name, values in out.items()}
+                parts.append(pool.submit(_work, queue, tasks, min(_TASK, count - at), places, spec))
+                tasks += 1
+            waiting.append((first, out, parts))
+            # The pool works on one chunk while whoever asked uses the one before.
             if len(waiting) > 1:
                 yield _finished(waiting)
         while waiting:
             yield _finished(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
+        queue.close()
         cv2.setNumThreads(threads)
 
 
 def _finished(
     waiting: deque[tuple[int, dict[str, Pixels], list[Future[None]]]],
 ) -> tuple[int, dict[str, Pixels]]:
-    first, out, tasks = waiting.popleft()
-    for task in tasks:
-        task.result()
+    first, out, parts = waiting.popleft()
+    for part in parts:
+        part.result()
     return first, out
 
 
-def _fill_flow(place: Pixels, pairs: list[Pair], spec: StreamSpec) -> None:
+class _Queue:
+    """Views of one video, taken by tasks in the order of their numbers, by one at a time.
+
+    So each core decodes a little and then computes flow, and there are no more threads than cores.
+    """
+
+    def __init__(self, views: Generator[View]) -> None:
+        self._views = views
+        self._next = 0
+        self._failed = False
+        self._changed = Condition()
+
+    def take(self, task: int, count: int) -> list[View]:
+        """Return the next `count` views once the tasks before have theirs."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failed or self._next == task)
+            if self._failed:
+                return []
+            try:
+                return list(islice(self._views, count))
+            except BaseException:
+                self._failed = True
+                raise
+            finally:
+                self._next += 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let go of the video."""
+        self._views.close()
+
+
+def _work(queue: _Queue, task: int, count: int, places: dict[str, Pixels], spec: StreamSpec) -> None:
+    """Take a task's views and fill its places in the streams."""
     method, encode = FLOW_METHODS[spec.flow], ENCODINGS[spec.flow_encoding]
-    for i, pair in enumerate(pairs):
-        still = np.zeros((*spec.size, 2), dtype=np.float32)
-        place[i] = encode(still if pair is None else method(*pair), spec.flow_limit)
+    for i, (picture, pair) in enumerate(queue.take(task, count)):
+        if "rgb" in places:
+            places["rgb"][i] = picture
+        if "flow" in places:
+            flow = np.zeros((*spec.size, 2), dtype=np.float32) if pair is None else method(*pair)
+            places["flow"][i] = encode(flow, spec.flow_limit)
 
 
 def _views(
     video: Video, samples: IntArray, spec: StreamSpec, centres: FloatArray | None, start: int
-) -> Iterator[tuple[Pixels, Pair]]:
-    """Give each sample's picture, and the two grey pictures between which its flow is measured."""
+) -> Generator[View]:
+    """Give each sample's picture, and the two grey pictures between which its flow is measured.
+
+    The first sample has no past of its own and is given the flow of the second.
+    """
     change = PHOTOMETRY[spec.photometry]
+    whole = centres is None
     lead = 1 if spec.want_flow and start > 0 else 0
     wanted = samples[start - lead :]
-    whole = centres is None
+    # Where flow keeps the cores busy, threads of the decoder only cost.
+    frames = video.frames(
+        indices=wanted, size=spec.size if whole else None, threads=1 if spec.want_flow else 0
+    )
     before: Pixels | None = None
-    for n, frame in zip(
-        wanted, video.frames(indices=wanted, size=spec.size if whole else None), strict=True
-    ):
+    first: Pixels | None = None
+    for i, (n, frame) in enumerate(zip(wanted, frames, strict=True)):
         picture = change(frame if centres is None else _window(frame, centres[n], spec))
-        grey = luminance(picture) if spec.want_flow else picture
-        if lead:
-            lead -= 1
-        elif before is None or not spec.want_flow:
+        if not spec.want_flow:
             yield picture, None
-        else:
+            continue
+        present = luminance(picture)
+        if before is not None:
             past = before if centres is None else luminance(change(_window(before, centres[n], spec)))
-            yield picture, (past, grey)
-        before = grey if whole else frame
+            if first is not None:
+                yield first, (past, present)
+            yield picture, (past, present)
+        first = picture if i == 0 and not lead else None
+        before = present if whole else frame
+    if first is not None:
+        yield first, None
 
 
 def _window(frame: Pixels, centre: FloatArray, spec: StreamSpec) -> Pixels:
     assert spec.crop_size is not None
     return resize(crop_at(frame, centre, spec.crop_size), spec.size)
-
-
-def _repeat_second_flow(views: Iterator[tuple[Pixels, Pair]]) -> Iterator[tuple[Pixels, Pair]]:
-    """Give the first sample the flow of the second: it has no past of its own."""
-    first = next(views)
-    second = next(views, None)
-    if second is None:
-        yield first
-        return
-    yield first[0], second[1]
-    yield second
-    yield from views
