@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from murine import formats
-from murine.cache import Cache
+from murine.cache import Cache, write_rows
 from murine.config import InputSettings
 from murine.data.prepared import PICTURES, Prepared, StoredArray, Stream
 from murine.data.source import Source, open_source
@@ -84,7 +84,7 @@ def cached_streams(
             task = stack.enter_context(progress.task(source.recording, len(source.sampling), "frames"))
             for first, chunk in part.chunks():
                 for name, values in chunk.items():
-                    places[name][first : first + len(values)] = values
+                    write_rows(places[name], first, values)
                 task.advance(len(next(iter(chunk.values()))))
         kept.update({name: cache.get(keys[name]) for name in missing})
     result: dict[str, Stream] = {}
