@@ -14,7 +14,8 @@ from murine.files import make_folder, write_json
 from murine.predict import predict
 from murine.progress import SILENT, Progress
 from murine.project import check, init
-from murine.reporting import report, write_evaluation_report
+from murine.report import save_figures
+from murine.reporting import evaluation_data, report, write_evaluation_report
 from murine.scoring import score_paths
 from murine.simulate import simulate
 from murine.train.crossval import evaluate
@@ -61,6 +62,7 @@ class DemoOutcome:
                 "a new animal, whose labels nobody used:",
                 f"  macro F1 {new['macro_f1']:.3f}, accuracy {new['accuracy']:.3f}",
                 *(f"report: {page}" for page in self.pages),
+                f"pictures: {self.folder / 'figures'}",
                 f"finished in {self.seconds:.0f} s",
             ]
         )
@@ -105,6 +107,7 @@ def demo(
         task.advance()
         unseen = score_paths(data / "truth", root / "out", progress=progress)
         task.advance()
+        save_figures(evaluation_data(evaluation.folder), root / "figures")
         pages = (write_evaluation_report(evaluation.folder), report(root / "out", progress=progress))
         task.advance()
     outcome = DemoOutcome(root, pages, evaluation.scores, unseen, perf_counter() - began)
