@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import murine
 from murine.cli import listing, making, results, study
@@ -38,6 +39,20 @@ def root(
     """Video and pose of mice and rats into audited ethograms."""
 
 
+class _Patterns(TyperCommand):
+    """A command of many files: says what to do where the shell has put them in the pattern's place."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if "unexpected extra argument" in str(getattr(error, "message", "")):
+                hint = "Put quotes around a pattern, such as --videos 'videos/*.mp4'."
+                error.message += f". {hint}"  # type: ignore[attr-defined]
+            raise
+
+
 for group, panel in (
     (study.COMMANDS, "A study"),
     (results.COMMANDS, "Results"),
@@ -45,7 +60,8 @@ for group, panel in (
     (listing.COMMANDS, "What there is"),
 ):
     for name, function, example in group:
-        app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(function)
+        kind = _Patterns if name == "init" else TyperCommand
+        app.command(name, cls=kind, rich_help_panel=panel, epilog=f"Example: {example}")(function)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ from murine.progress import SILENT, Progress, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|unable to allocate", re.IGNORECASE)
 
 EXIT_USER = 2
 EXIT_BUG = 1
@@ -134,6 +137,11 @@ def progress(quiet: bool) -> Progress:
     return SILENT if quiet else Terminal()
 
 
+def many(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 recording, 2 recordings."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def show(text: str) -> None:
     """Print a result to stdout."""
     typer.echo(text)
@@ -189,6 +197,12 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
                 _fail(_system_message(error), type(error).__name__, as_json)
             if os.environ.get("MURINE_DEBUG"):
                 raise
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                text = (
+                    "the memory is not enough. Close other programs, or take smaller batches, windows or "
+                    "pictures (--set training.batch_size=..., window.frames, input.size)."
+                )
+                _fail(text, "MemoryError", as_json)
             text = (
                 f"murine met a fault of its own: {type(error).__name__}: {error}\n"
                 "Run the command again with the environment variable MURINE_DEBUG=1 to see where, "

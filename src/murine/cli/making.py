@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.console import Json, Quiet, guarded, progress, result
+from murine.cli.console import Json, Quiet, guarded, many, progress, result
 
 
 @guarded
@@ -44,7 +44,7 @@ def simulate(
         progress=progress(quiet),
     )
     text = (
-        f"{animals * recordings} recordings of {seconds:g} s in {folder}\nNext: murine init {folder}/study "
+        f"{many(animals * recordings, 'recording')} of {seconds:g} s in {folder}\nNext: murine init {folder}/study "
         f"--videos '{folder}/videos/*.mp4' --labels '{folder}/labels/*.csv'"
     )
     result({"folder": str(folder), "recordings": animals * recordings}, as_json, text)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.console import Json, Quiet, guarded, progress, result
+from murine.cli.console import Json, Quiet, guarded, many, progress, result
 from murine.cli.listing import table
 
 
@@ -19,7 +19,9 @@ def score(
         Path, typer.Argument(help="Label file, prediction, or a folder of predictions.")
     ],
     fps: Annotated[float | None, typer.Option(help="Frames per second, where no file tells.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Number of frames, where no file tells.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Number of frames, where no file tells.")
+    ] = None,
     background: Annotated[str, typer.Option(help="The behaviour that means 'none of the others'.")] = "",
     quiet: Quiet = False,
     as_json: Json = False,
@@ -42,7 +44,7 @@ def score(
     ]
     kappa = "-" if pooled["kappa"] is None else f"{pooled['kappa']:.4f}"
     text = (
-        f"{scored['recordings']} recordings, {pooled['n']:,} annotated frames: accuracy "
+        f"{many(scored['recordings'], 'recording')}, {pooled['n']:,} annotated frames: accuracy "
         f"{pooled['accuracy']:.4f}, macro F1 {pooled['macro_f1']:.4f}, kappa {kappa}\n"
     ) + table(rows, ("behaviour", "precision", "recall", "F1", "frames"))
     result(scored, as_json, text)
@@ -82,7 +84,7 @@ def export(
 
     written = call(predictions, to, out, progress=progress(quiet))
     value = {"written": [str(path) for path in written]}
-    result(value, as_json, f"{len(written)} files in {written[0].parent if written else out}")
+    result(value, as_json, f"{many(len(written), 'file')} in {written[0].parent}")
 
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.console import Json, Quiet, SetOption, guarded, progress, result
+from murine.cli.console import Json, Quiet, SetOption, guarded, many, progress, result
 
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder that init wrote.")]
 RecipeOption = Annotated[
@@ -88,7 +88,7 @@ def init(
         "ethogram": project.ethogram.to_dict(),
     }
     text = (
-        f"{folder}: {len(project.recordings)} recordings, {labelled} with labels; behaviours: "
+        f"{folder}: {many(len(project.recordings), 'recording')}, {labelled} with labels; behaviours: "
         f"{', '.join(project.ethogram.behaviours)}"
         f" ({'one at a time' if project.ethogram.exclusive else 'may overlap'})\n"
         f"Look at {folder / 'recordings.csv'}, then: murine check {folder}"
@@ -183,7 +183,11 @@ def predict(
 
     written = call(model, inputs, out, fps=fps, resume=not restart, progress=progress(quiet))
     value = {"out": str(out), "predictions": [str(path) for path in written]}
-    result(value, as_json, f"{len(written)} recordings predicted in {out}\nNext: murine report {out}")
+    result(
+        value,
+        as_json,
+        f"{many(len(written), 'recording')} predicted in {out}\nNext: murine report {out}",
+    )
 
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
