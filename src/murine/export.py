@@ -36,7 +36,7 @@ def export(source: Path, to: str, out: Path | None = None, *, progress: Progress
     `out`: default SOURCE/TO. Raises InputError for a format that is unknown or only read, StorageError.
     """
     source = Path(source)
-    name = ALIASES.get(to, to)
+    name = ALIASES.get(to.lower(), to.lower())
     form = FORMATS[name] if name in FORMATS else None  # noqa: SIM401 (a registry's get raises)
     if not isinstance(form, LabelFormat) or form.write is None:
         able = [f.name for f in FORMATS.values() if isinstance(f, LabelFormat) and f.write]

@@ -23,6 +23,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         return StorageError(f"{path}: the disk is full. Free some space and run the command again.")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return StorageError(f"{path}: cannot be written (no permission). Choose another folder.")
+    if error.errno == errno.EISDIR:
+        return StorageError(f"{path}: a folder is where a file is to be written. Name a file.")
     if error.errno in {errno.ENOTDIR, errno.EEXIST}:
         return StorageError(f"{path}: a file is where a folder is needed. Choose another folder.")
     return StorageError(f"{path}: cannot be written ({error.strerror or error}).")
@@ -115,6 +117,17 @@ def require_file(path: Path, what: str) -> Path:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: {what} is empty (0 bytes). Copy it again from its source.")
     return path
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Return the object of a JSON file; raises InputError where it is missing, damaged or no object."""
+    try:
+        value = json.loads(require_file(path, what).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}). Copy it again, or make it anew.") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: damaged: it does not hold {what}. Copy it again, or make it anew.")
+    return value
 
 
 _HASHES: dict[tuple[str, int, int], str] = {}

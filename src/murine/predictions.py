@@ -76,7 +76,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Keys: `format`, `murine_version`, `recording`, `ethogram`, `meta`. Raises as `read_prediction`.
     """
-    path = require_file(Path(path), "a prediction")
+    path = require_file(Path(path), "prediction")
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
@@ -88,11 +88,22 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: a Parquet file, but no prediction of murine (its metadata lacks the key 'murine')."
         )
-    header: dict[str, Any] = json.loads(metadata[_KEY])
+    try:
+        header: dict[str, Any] = dict(json.loads(metadata[_KEY]))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: a damaged prediction ({error}). Predict this recording again."
+        ) from error
     if header.get("format", FORMAT) > FORMAT:
         raise VersionError(
             f"{path}: written by murine {header.get('murine_version')} in layout {header['format']}; "
             f"this is {__version__}, which reads up to layout {FORMAT}. Install the newer version."
+        )
+    lacking = [key for key in ("recording", "ethogram", "meta") if key not in header]
+    if lacking:
+        raise InputError(
+            f"{path}: a damaged prediction (it does not say its {', '.join(lacking)}). Predict this "
+            "recording again."
         )
     return header
 

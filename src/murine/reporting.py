@@ -15,7 +15,7 @@ from murine.predictions import find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
 from murine.report import ReportData, ReportRecording, write_report
-from murine.train.crossval import SCORES_FILE, load_scores, project_of
+from murine.train.crossval import EVALUATION_FILE, SCORES_FILE, load_scores, project_of
 from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
 from murine.types import Ethogram
 
@@ -42,6 +42,10 @@ def report(
         )
     if (source / SCORES_FILE).exists() and predictions is None:
         return write_evaluation_report(source, out=out, progress=progress)
+    if (source / EVALUATION_FILE).exists() and not (source / SCORES_FILE).exists():
+        raise InputError(
+            f"{source}: this evaluation is not finished. Run the same 'murine evaluate' again; it goes on."
+        )
     if (source / PROJECT_FILE).exists():
         project = load_project(source)
         data = labels_data(project) if predictions is None else predictions_data(predictions, project)
@@ -76,6 +80,11 @@ def evaluation_data(folder: Path) -> ReportData:
     steps = make_steps(recipe.postprocess)
     recordings = []
     hashes: dict[str, str] = {}
+    gone = sorted(set(scores["recordings"]) - {r.id for r in project.recordings})
+    if gone:
+        raise InputError(
+            f"{folder}: evaluated recordings that its project no longer has ({', '.join(gone)}). Evaluate again."
+        )
     for id_, own in scores["recordings"].items():
         prediction = read_prediction(folder / "predictions" / f"{id_}.parquet")
         recording = project.recording(id_)
@@ -202,4 +211,9 @@ def _history(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json(path: Path, otherwise: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else otherwise
+    if not path.exists():
+        return otherwise
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}). Run 'murine evaluate' again.") from error

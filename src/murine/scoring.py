@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from murine.errors import InputError
+from murine.errors import InputError, suggest
 from murine.formats import describe_labels, read_labels
 from murine.metrics import score_many
 from murine.postprocess import apply, make_steps
@@ -60,17 +60,25 @@ def score_paths(
     for path in (Path(truth), Path(predicted)):
         found = _read_side(path, frames, fps, n_frames, one_each)
         sides.append({id_: _with_background(item, background) for id_, item in found.items()})
+    names = {name for side in sides for item in side.values() for name in item.bouts.ethogram.behaviours}
+    if names and background not in (None, *names):
+        raise InputError(
+            f"no behaviour '{background}' to be the background.{suggest(background or '', names)}"
+        )
     common = [""] if one_each else [id_ for id_ in sides[0] if id_ in sides[1]]
     if not common:
         raise InputError(
             f"no recording is in both {truth} and {predicted}: "
-            f"{', '.join(sorted(sides[0])[:5])} against {', '.join(sorted(sides[1])[:5])}"
+            f"{', '.join(sorted(sides[0])[:5]) or 'none'} against {', '.join(sorted(sides[1])[:5]) or 'none'}"
         )
     each: dict[str, Any] = {}
     with progress.task("scoring", len(common), "recordings") as task:
         for id_ in common:
             name = id_ or Path(predicted).stem
-            each[name] = score_many([sides[0][id_].bouts], [sides[1][id_].bouts]).to_dict()
+            try:
+                each[name] = score_many([sides[0][id_].bouts], [sides[1][id_].bouts]).to_dict()
+            except InputError as error:
+                raise InputError(f"recording '{name}': {error}") from error
             task.advance()
     pooled = score_many(
         [sides[0][i].bouts for i in common], [sides[1][i].bouts for i in common]
@@ -92,9 +100,13 @@ def _is_single(path: Path) -> bool:
 def _is_prediction(path: Path) -> bool:
     if path.suffix != ".parquet":
         return False
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return b"murine" in (pq.read_schema(path).metadata or {})
+    try:
+        return b"murine" in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return True  # to be refused by name where it is read
 
 
 def _files(folder: Path) -> dict[str, Path]:

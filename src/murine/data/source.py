@@ -184,6 +184,8 @@ def open_source(
     if tracks and recording.pose is not None:
         pose = formats.read_pose(recording.pose) if pose is None else pose
         pose = arrange_pose(pose, animals, keypoints, str(recording.pose)) if keypoints else pose
+        if "pose" in streams:
+            _check_seen(pose, str(recording.pose))
         hashes["pose"] = file_hash(recording.pose)
     if timeline is None:
         timeline = _timeline(recording, video, pose)
@@ -199,6 +201,16 @@ def open_source(
         recording.id, timeline, sampling, settings, tuple(streams),
         video if sees else None, pose if tracks else None, hashes,
     )  # fmt: skip
+
+
+def _check_seen(pose: Pose, source: str) -> None:
+    """Raise InputError for an animal without a position in any frame: whatever came of it would be made up."""
+    gone = np.asarray(pose.missing.all(axis=(0, 2)))
+    if gone.all():
+        raise InputError(f"{source}: no keypoint has a position in any frame")
+    if gone.any():
+        names = ", ".join(name for name, absent in zip(pose.animals, gone, strict=True) if absent)
+        raise InputError(f"{source}: absent in every frame: {names}")
 
 
 def arrange_pose(pose: Pose, animals: Sequence[str], keypoints: Sequence[str], source: str) -> Pose:

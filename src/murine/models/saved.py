@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from murine import __version__
-from murine.errors import InputError, VersionError
+from murine.errors import ConfigError, InputError, VersionError
 from murine.files import make_folder, replacing, require_file, value_hash, write_json
 from murine.models.contract import Model
 from murine.models.factory import create_model
@@ -108,9 +108,15 @@ def load_model(folder: Path) -> LoadedModel:
         raise InputError(
             f"{path}: damaged ({type(error).__name__}: {error}). Copy the folder again from its source"
         ) from error
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path} (written by murine {description.get('murine')}; this is {__version__})",
+            error.faults,
+        ) from error
     except InputError as error:
         raise InputError(
-            f"{path}: {error} It was written by murine {description.get('murine')}; this is {__version__}"
+            f"{path}: {str(error).rstrip('.')}. It was written by murine {description.get('murine')}; this is "
+            f"{__version__}."
         ) from error
     if description["classes"] != len(ethogram):
         raise InputError(

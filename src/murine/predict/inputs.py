@@ -41,12 +41,13 @@ def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> lis
     """
     jobs: list[Job] = []
     faults: list[str] = []
-    for given in map(str, inputs):
-        for path in expand(given) or [Path(given)]:
-            try:
-                jobs += _jobs_of(run, path, fps)
-            except InputError as error:
-                faults.append(str(error))
+    # a file that two patterns find is meant once
+    places = {p.absolute(): p for given in map(str, inputs) for p in expand(given) or [Path(given)]}
+    for path in places.values():
+        try:
+            jobs += _jobs_of(run, path, fps)
+        except InputError as error:
+            faults.append(str(error))
     if len(faults) == 1:
         raise InputError(faults[0])
     if faults:

@@ -48,8 +48,6 @@ def predict(
     written: list[Path] = []
     faults: list[str] = []
     with results_folder(Path(out)) as out, progress.task("predicting", len(jobs), "recordings") as task:
-        if fps is None and any(job.recording.video is None and job.project is None for job in jobs):
-            progress.message(f"no frame rate given: {run.fps:g} frames/s, as in the training recordings")
         for job in jobs:
             task.note(job.recording.id)
             try:
@@ -59,6 +57,12 @@ def predict(
                     raise
                 faults.append(f"{job.recording.id}: {error}")
             task.advance()
+        if (
+            written
+            and fps is None
+            and any(j.recording.video is None and j.project is None for j in jobs)
+        ):
+            progress.message(f"no frame rate given: {run.fps:g} frames/s, as in the training recordings")
         if faults:
             done = f"; the other {len(written)} are in {out}" if written else ""
             raise InputError(

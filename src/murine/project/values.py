@@ -44,7 +44,7 @@ class Project:
         object.__setattr__(self, "recordings", tuple(self.recordings))
         object.__setattr__(self, "ignore", tuple(self.ignore))
         object.__setattr__(self, "rename", dict(self.rename))
-        faults = [] if self.recordings else ["it has no recording"]
+        faults = [] if self.recordings else ["recordings.csv: it has no recording; each row is one"]
         # Ids become file names, and Windows and macOS do not tell "A" from "a".
         seen: set[str] = set()
         for recording in self.recordings:

@@ -6,7 +6,6 @@ An evaluation's folder: config.toml, splits.json, folds/NAME (a run folder each)
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -21,14 +20,14 @@ from murine import __version__
 from murine.config import Recipe, recipe_to_dict, save_recipe
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
-from murine.files import results_folder, value_hash, write_json
+from murine.files import read_json, results_folder, value_hash, write_json
 from murine.metrics import majority_baseline, score_frames, score_segments
 from murine.postprocess import apply, make_steps
 from murine.predict.sources import PreparedSource
 from murine.predict.stream import predict_recording
 from murine.predictions import read_header, read_prediction, write_prediction
 from murine.progress import SILENT, Progress
-from murine.project import load_bouts
+from murine.project import PROJECT_FILE, load_bouts
 from murine.train.run import check_folder, short_name, train_split
 from murine.train.runs import CONFIG_FILE, MODEL_FILE, SPLITS_FILE, TrainedRun, write_environment
 from murine.train.study import Study, open_study
@@ -212,7 +211,14 @@ def project_of(folder: Path) -> Path:
         raise InputError(
             f"{folder}: holds no evaluation ({EVALUATION_FILE}). Run 'murine evaluate' first."
         )
-    return Path(folder) / str(json.loads(path.read_text(encoding="utf-8"))["project"])
+    project = read_json(path, "evaluation").get("project")
+    place = Path(os.path.normpath(Path(folder) / str(project)))
+    if project is None or not (place / PROJECT_FILE).exists():
+        raise InputError(
+            f"{folder}: its project is not at {place} any more. Move it back, or name its new place in "
+            f"{EVALUATION_FILE}."
+        )
+    return place
 
 
 def load_scores(folder: Path) -> dict[str, Any]:
@@ -220,5 +226,4 @@ def load_scores(folder: Path) -> dict[str, Any]:
     path = Path(folder) / SCORES_FILE
     if not path.exists():
         raise InputError(f"{folder}: holds no evaluation ({SCORES_FILE}). Run 'murine evaluate' first.")
-    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return scores
+    return read_json(path, "scores of an evaluation")

@@ -60,6 +60,11 @@ def train(
     InputError where the folder holds another run, and what `open_study` raises.
     """
     project_folder = Path(project_folder)
+    if name and (set(name) & set('/\\:*?"<>|\n') or name.strip(". ") != name):
+        raise InputError(
+            f"'{name}' cannot name a model: it becomes a folder. Use letters, digits, - and _, such as "
+            f"'{short_name(recipe)}-2'."
+        )
     if folder is None:
         folder = project_folder / "models" / (name or short_name(recipe))
     study = open_study(project_folder, recipe, progress=progress)
@@ -91,7 +96,12 @@ def train_split(
         check_folder(folder, identity)
         if (folder / MODEL_FILE).exists():
             return load_run(folder)
-        return _train_split(study, split, folder, identity, progress)
+        try:
+            return _train_split(study, split, folder, identity, progress)
+        except InputError:
+            if not (folder / STATE_FILE).exists():
+                _clear(folder)  # nothing to go on from, and the same again would end the same
+            raise
 
 
 def _train_split(

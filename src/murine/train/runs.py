@@ -26,6 +26,7 @@ from murine.files import write_json
 from murine.models import load_model, save_model
 from murine.models.contract import Model
 from murine.pose.scaler import Scaler
+from murine.train.checking import recipe_faults
 from murine.train.checkpoint import STATE_FILE, load_state
 from murine.types import Ethogram
 
@@ -114,14 +115,22 @@ def load_run(folder: Path) -> TrainedRun:
         raise InputError(
             f"{folder}: its {MODEL_FILE} does not say how to prepare recordings ('recipe' is missing)."
         )
+    recipe = recipe_from_dict(extra["recipe"], source=folder / MODEL_FILE, check=recipe_faults)
+    try:
+        pose = None if extra.get("pose") is None else PoseLayout.from_dict(extra["pose"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder / MODEL_FILE}: damaged (pose: {type(error).__name__} {error}). Copy the folder again "
+            "from its source."
+        ) from error
     return TrainedRun(
         model=loaded.model,
         name=loaded.name,
         ethogram=loaded.ethogram,
-        recipe=recipe_from_dict(extra["recipe"], source=folder / MODEL_FILE),
+        recipe=recipe,
         hash=loaded.hash,
         identity=extra.get("identity", ""),
-        pose=None if extra.get("pose") is None else PoseLayout.from_dict(extra["pose"]),
+        pose=pose,
         fps=extra.get("fps"),
         folder=folder,
     )

@@ -114,7 +114,8 @@ def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SIL
                     animals=animals, keypoints=keypoints, progress=progress,
                 )  # fmt: skip
             except InputError as error:
-                faults.append(f"recording '{recording.id}': {error}")
+                named = str(error).startswith(f"recording '{recording.id}'")
+                faults.append(str(error) if named else f"recording '{recording.id}': {error}")
             task.advance()
     if faults:
         raise ProjectError(project_folder, faults)

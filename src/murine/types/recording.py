@@ -16,6 +16,8 @@ from murine.types.arrays import frozen
 from murine.types.ethogram import Ethogram
 from murine.types.timeline import Timeline
 
+HIGHEST_FPS = 100_000.0
+
 
 @dataclass(frozen=True)
 class LabelChoice:
@@ -49,6 +51,8 @@ class Recording:
             raise InputError(f"recording '{self.id}' has neither a video nor a pose file")
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise InputError(f"recording '{self.id}': fps must be positive; came {self.fps}")
+        if self.fps is not None and self.fps > HIGHEST_FPS:
+            raise InputError(f"recording '{self.id}': fps above {HIGHEST_FPS:,.0f} came: {self.fps:g}")
 
     def group(self, by: str) -> str:
         """Return the group this recording is in; raises InputError if the column is empty."""
