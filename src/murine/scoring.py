@@ -56,15 +56,11 @@ def score_paths(
     one_each = _is_single(truth) and _is_single(predicted)
     if one_each and frames:
         frames = {"": next(iter(frames.values()))}
-    sides = []
+    sides: list[dict[str, Labelled]] = []
     for path in (Path(truth), Path(predicted)):
         found = _read_side(path, frames, fps, n_frames, one_each)
-        sides.append({id_: _with_background(item, background) for id_, item in found.items()})
-    names = {name for side in sides for item in side.values() for name in item.bouts.ethogram.behaviours}
-    if names and background not in (None, *names):
-        raise InputError(
-            f"no behaviour '{background}' to be the background.{suggest(background or '', names)}"
-        )
+        sides.append(found)
+    sides = _with_common_names(sides, background)
     common = [""] if one_each else [id_ for id_ in sides[0] if id_ in sides[1]]
     if not common:
         raise InputError(
@@ -179,13 +175,46 @@ def _asked_timeline(path: Path, fps: float | None, n_frames: int | None) -> Time
     return Timeline.uniform(n_frames, rate)
 
 
-def _with_background(item: Labelled, background: str | None) -> Labelled:
-    """Name the background of an exclusive label set that has it as a plain behaviour."""
-    ethogram = item.bouts.ethogram
-    if background is None or ethogram.background == background or not ethogram.exclusive:
+def _with_common_names(
+    sides: list[dict[str, Labelled]], background: str | None
+) -> list[dict[str, Labelled]]:
+    """Give both sides one ethogram.
+
+    A file lists only what happened in it, so a behaviour may be missing from a file, or from all files of
+    one side: it then never happened there. Names on both sides that the other lacks are two spellings.
+    """
+    names = [
+        list(dict.fromkeys(b for item in side.values() for b in item.bouts.ethogram.behaviours))
+        for side in sides
+    ]
+    ethograms = [item.bouts.ethogram for side in sides for item in side.values()]
+    if not ethograms:
+        return sides
+    every = list(dict.fromkeys(names[0] + names[1]))
+    if background not in (None, *every):
+        raise InputError(
+            f"no behaviour '{background}' to be the background.{suggest(background or '', every)}"
+        )
+    backgrounds = {e.background for e in ethograms if e.background is not None} | ({background} - {None})
+    if len(backgrounds) > 1:
+        raise InputError(
+            f"the labels name different backgrounds: {', '.join(sorted(map(str, backgrounds)))}"
+        )
+    found = next(iter(backgrounds), None)
+    only = [[b for b in names[i] if b not in names[1 - i] and b != found] for i in (0, 1)]
+    if only[0] and only[1]:
+        told = [f"'{b}' only in the first.{suggest(b, only[1])}" for b in only[0]]
+        told += [f"'{b}' only in the second.{suggest(b, only[0])}" for b in only[1]]
+        raise InputError("the two sides have different behaviours: " + " ".join(told))
+    exclusive = all(e.exclusive for e in ethograms)
+    kept = every if exclusive else [b for b in every if b != found]
+    common = Ethogram(tuple(kept), exclusive, found if exclusive else None)
+    return [{id_: _renamed(item, common) for id_, item in side.items()} for side in sides]
+
+
+def _renamed(item: Labelled, ethogram: Ethogram) -> Labelled:
+    if item.bouts.ethogram == ethogram:
         return item
-    if background not in ethogram.behaviours:
-        return item
-    named = Ethogram(ethogram.behaviours, True, background)
-    bouts = Bouts.build(named, item.bouts.n_frames, item.bouts.intervals(), item.bouts.annotated)
+    kept = [row for row in item.bouts.intervals() if row[2] in ethogram.behaviours]
+    bouts = Bouts.build(ethogram, item.bouts.n_frames, kept, item.bouts.annotated)
     return Labelled(bouts, item.timeline)
