@@ -8,15 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from murine import formats
 from murine.cache import Cache
 from murine.config import InputSettings, WindowSettings
 from murine.data import source as source_module
 from murine.data.dataset import WindowDataset
+from murine.data.pooling import MeanPool
 from murine.data.prepare import cached_streams, pose_names, prepare
 from murine.data.prepared import StoredArray
 from murine.data.source import Source, arrange_pose, open_source
+from murine.data.windows import sample_frames
 from murine.errors import InputError, StorageError
 from murine.pose import feature_table
 from murine.project import Project
@@ -307,3 +311,24 @@ def test_a_session_of_two_rats(data: Path, tmp_path: Path) -> None:
     batch = WindowDataset([prepared], WindowSettings(0), train=False)[0]
     assert np.isfinite(batch["pose"].numpy()).all()
     assert batch["target"].numpy().tolist() == prepared.classes.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.floats(0.0, 1.3), st.integers(1, 25), st.integers(0, 2**31))
+def test_pooling_is_the_mean_over_the_frames_of_a_sample(
+    n: int, spacing: float, block: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sampling = sample_frames(Timeline(np.cumsum(rng.uniform(0.05, 0.2, n))), spacing)
+    rows = rng.normal(size=(n, 3)).astype(np.float32)
+    rows[rng.random(rows.shape) < 0.4] = np.nan
+    pool = MeanPool(sampling)
+    parts = [pool.add(rows[i : i + block]) for i in range(0, n, block)]
+    firsts = [first for first, means in parts if len(means)]
+    assert firsts == np.cumsum([0, *(len(m) for _, m in parts if len(m))])[:-1].tolist()
+    for sample, means in enumerate(np.concatenate([m for _, m in parts])):
+        for column in range(3):
+            values = rows[sampling.owner == sample, column]
+            known = values[~np.isnan(values)]
+            expected = known.mean() if len(known) else np.nan
+            assert means[column] == pytest.approx(expected, abs=1e-5, nan_ok=True)

@@ -41,7 +41,8 @@ class InputSettings(_Checked):
     point before resizing. `flow_encoding`: "hsv" (three channels, 8 bit) or "uv" (two channels, clipped
     at +-`flow_limit` pixels, 8 bit). `photometry`: "raw" or "grey".
     `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
-    `symmetric`: features do not depend on the order of the animals.
+    `symmetric`: features do not depend on the order of the animals. `pose_pool`: the features of a sample
+    are those of its own frame ("sample"), or the mean over all frames nearer to it than to others ("mean").
     """
 
     spacing_s: float = rule(0.0, low=0)
@@ -56,6 +57,7 @@ class InputSettings(_Checked):
     gap_s: float = rule(0.5, low=0)
     confidence: float = rule(0.0, low=0, high=1)
     symmetric: bool = False
+    pose_pool: str = rule("sample", choices=("sample", "mean"))
 
 
 @dataclass(frozen=True)

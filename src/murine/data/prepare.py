@@ -51,7 +51,9 @@ def prepare(
         target = load_bouts(project, recording).frames()
     target = target[source.sampling.samples]
     kept = cached_streams(source, cache, progress=progress)
-    return Prepared(recording.id, kept, target, source.sampling, times, project.ethogram)
+    return Prepared(
+        recording.id, kept, target, source.sampling, times, project.ethogram, source.keys()
+    )
 
 
 def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:

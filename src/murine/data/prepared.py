@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,9 @@ class Prepared:
 
     `streams`: rgb and flow (S, H, W, channels) uint8, pose and embedding (S, F) float32, pose unscaled
     with NaN where unknown; in memory or in the cache. `target`: (S, C) int8, 1 behaviour, 0 annotated and
-    not this one, -1 not annotated (all of it where there are no labels). Raises InputError where lengths
-    or types do not fit.
+    not this one, -1 not annotated (all of it where there are no labels). `keys`: what each stream was
+    made of (files, times, settings), as the hash that names it in the cache. Raises InputError where
+    lengths or types do not fit.
     """
 
     recording_id: str
@@ -96,6 +97,7 @@ class Prepared:
     sampling: Sampling
     timeline: Timeline
     ethogram: Ethogram
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         samples = len(self.sampling)

@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from murine import formats
 from murine.config import InputSettings
+from murine.data.pooling import MeanPool
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, sample_frames
 from murine.errors import InputError, suggest
@@ -102,7 +103,9 @@ class Source:
             crop = {"crop_keypoint": chosen.crop_keypoint, "crop_size": chosen.crop_size}
             picture = {**picture, **cleaned, **crop}
         flow = {"flow": chosen.flow, "encoding": chosen.flow_encoding, "limit": chosen.flow_limit}
-        table: dict[str, Any] = {**common, **cleaned, "symmetric": chosen.symmetric}
+        table: dict[str, Any] = {
+            **common, **cleaned, "symmetric": chosen.symmetric, "pool": chosen.pose_pool,
+        }  # fmt: skip
         if self.pose is not None:
             names = {"animals": self.pose.animals, "keypoints": self.pose.keypoints}
             table = {**table, **names, "features": chosen.pose_features}
@@ -128,10 +131,16 @@ class Source:
         """Give (first sample, features (n, F)) from sample `start` on; they are computed on all frames."""
         assert self.pose is not None
         chosen, samples = self.settings, self.sampling.samples
+        pool = MeanPool(self.sampling) if chosen.pose_pool == "mean" else None
         for frame, rows in feature_chunks(
             self.pose, self.timeline, chosen.pose_features,
             symmetric=chosen.symmetric, gap_s=chosen.gap_s, confidence=chosen.confidence,
         ):  # fmt: skip
+            if pool is not None:
+                first, means = pool.add(rows)
+                if first + len(means) > start and len(means):
+                    yield max(first, start), means[max(start - first, 0) :]
+                continue
             inside = np.searchsorted(samples, [frame, frame + len(rows)])
             first, stop = max(int(inside[0]), start), int(inside[1])
             if first < stop:
