@@ -51,9 +51,7 @@ def prepare(
         target = load_bouts(project, recording).frames()
     target = target[source.sampling.samples]
     kept = cached_streams(source, cache, progress=progress)
-    return Prepared(
-        recording.id, kept, target, source.sampling, times, project.ethogram, source.keys()
-    )
+    return Prepared(recording.id, kept, target, source.sampling, times, project.ethogram, source.keys())
 
 
 def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:

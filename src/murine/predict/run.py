@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from murine import __version__, formats
 from murine.config import recipe_to_dict
-from murine.data.source import Source
 from murine.errors import InputError
 from murine.files import results_folder, value_hash
 from murine.postprocess import Step, apply, make_steps
@@ -19,7 +18,7 @@ from murine.predict.stream import predict_recording
 from murine.predictions import read_header, read_prediction, write_prediction
 from murine.progress import SILENT, Progress
 from murine.train.runs import TrainedRun, load_run
-from murine.types import Prediction
+from murine.types import Prediction, Recording
 
 PARTIAL_FOLDER = ".unfinished"
 
@@ -94,7 +93,7 @@ def _predict_one(
                     run,
                     source,
                     device=device,
-                    meta=_meta(run, job, source, key),
+                    meta={"key": key, **history(run, job.recording, source.hashes)},
                     partial=partial,
                     task=task,
                 )
@@ -133,16 +132,16 @@ def _finished(path: Path, key: str) -> Prediction | None:
         return None
 
 
-def _meta(run: TrainedRun, job: Job, source: Source, key: str) -> dict[str, Any]:
+def history(run: TrainedRun, recording: Recording, file_hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a prediction's `meta` says of its network, files and settings."""
     recipe = recipe_to_dict(run.recipe)
-    files = {"video": job.recording.video, "pose": job.recording.pose}
+    files = {"video": recording.video, "pose": recording.pose}
     return {
-        "key": key,
         "model": run.name,
         "model_hash": run.hash,
         "run": "" if run.folder is None else run.folder.resolve().name,
         "files": {what: path.name for what, path in files.items() if path is not None},
-        "file_hashes": dict(source.hashes),
+        "file_hashes": dict(file_hashes),
         "recipe": recipe["name"],
         "settings": {"input": recipe["input"], "window": recipe["window"]},
         "postprocess": recipe["postprocess"],

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine import __version__
-from murine.config import Recipe, recipe_to_dict, save_recipe
+from murine.config import Recipe, save_recipe
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
-from murine.files import read_json, results_folder, value_hash, write_json
+from murine.files import file_hash, read_json, results_folder, value_hash, write_json
 from murine.metrics import majority_baseline, score_frames, score_segments
 from murine.postprocess import apply, make_steps
+from murine.predict.run import history
 from murine.predict.sources import PreparedSource
 from murine.predict.stream import predict_recording
 from murine.predictions import read_header, read_prediction, write_prediction
@@ -106,8 +107,7 @@ def evaluate(
             run = train_split(study, split, folder, resume=resume, progress=progress)
             for id_ in split.test:
                 paths[id_] = out / "predictions" / f"{id_}.parquet"
-                if trained or not _is_of(paths[id_], run, recipe):
-                    _predict(study, run, split, id_, paths[id_])
+                _predict(study, run, split, id_, paths[id_], anew=trained)
             if not trained:
                 reused.append(split.name)
             task.advance()
@@ -117,28 +117,24 @@ def evaluate(
     return Evaluation(out, tuple(paths.values()), scores)
 
 
-def _is_of(path: Path, run: TrainedRun, recipe: Recipe) -> bool:
-    """Return whether a prediction was made by this very network and asks for this post-processing."""
-    try:
-        meta = read_header(path)["meta"]
-    except InputError:
-        return False
-    steps = value_hash(recipe_to_dict(recipe)["postprocess"])
-    return bool(meta.get("model_hash") == run.hash and value_hash(meta.get("postprocess")) == steps)
-
-
-def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path) -> None:
-    meta = {
-        "model": run.name,
-        "model_hash": run.hash,
-        "fold": split.name,
-        "recipe": study.recipe.name,
-        "postprocess": recipe_to_dict(study.recipe)["postprocess"],
-        "murine_version": __version__,
-    }
-    source = PreparedSource(study.prepared[id_])
+def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path, *, anew: bool) -> None:
+    """Write the prediction of a test recording, unless it is there: of this network, files and settings."""
+    prepared, recording = study.prepared[id_], study.project.recording(id_)
+    key = value_hash([__version__, run.hash, dict(prepared.keys)])
+    if not anew and _key_of(path) == key:
+        return
+    files = {"video": recording.video, "pose": recording.pose}
+    hashes = {what: file_hash(file) for what, file in files.items() if file is not None}
+    meta = {"key": key, "fold": split.name, **history(run, recording, hashes)}
     device = study.recipe.training.device
-    write_prediction(path, predict_recording(run, source, device=device, meta=meta))
+    write_prediction(path, predict_recording(run, PreparedSource(prepared), device=device, meta=meta))
+
+
+def _key_of(path: Path) -> str:
+    try:
+        return str(read_header(path)["meta"].get("key"))
+    except InputError:
+        return ""
 
 
 def judge_recording(study: Study, path: Path, recipe: Recipe) -> Judged:

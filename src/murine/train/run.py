@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ def train_split(
     """Train on one split's training recordings, stop by its validation recordings; return the network.
 
     What is learned from data besides weights (feature scaling, brightness, class weights) comes from the
-    training recordings alone. A finished run of the same identity is only loaded.
+    training recordings alone. A finished run of the same identity is only loaded, and takes the
+    recipe's post-processing, which does not touch its weights.
     """
     with results_folder(folder):
         if not resume:
@@ -95,13 +97,23 @@ def train_split(
         identity = study.identity(split)
         check_folder(folder, identity)
         if (folder / MODEL_FILE).exists():
-            return load_run(folder)
+            return _decided_by(study.recipe, load_run(folder), folder)
         try:
             return _train_split(study, split, folder, identity, progress)
         except InputError:
             if not (folder / STATE_FILE).exists():
                 _clear(folder)  # nothing to go on from, and the same again would end the same
             raise
+
+
+def _decided_by(recipe: Recipe, run: TrainedRun, folder: Path) -> TrainedRun:
+    """Return a finished run with a recipe's post-processing, written so where it had another."""
+    if run.recipe.postprocess == recipe.postprocess:
+        return run
+    changed = replace(run.recipe, postprocess=recipe.postprocess)
+    save_run(folder, replace(run, recipe=changed))
+    save_recipe(changed, folder / CONFIG_FILE)
+    return load_run(folder)
 
 
 def _train_split(
@@ -158,9 +170,10 @@ def _train_split(
         fps=frame_rate(training),
     )
     save_run(folder, run)
+    finished = load_run(folder)
     # the memory of training is several times the network's size and of no more use
     (folder / STATE_FILE).unlink(missing_ok=True)
-    return load_run(folder)
+    return finished
 
 
 def check_folder(folder: Path, identity: str) -> None:

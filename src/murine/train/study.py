@@ -16,7 +16,7 @@ from murine.data.prepare import pose_names, prepare
 from murine.data.prepared import Prepared
 from murine.data.splits import Split
 from murine.errors import InputError, ProjectError
-from murine.files import file_hash, value_hash
+from murine.files import value_hash
 from murine.models import MODELS
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_project
@@ -59,16 +59,18 @@ class Study:
         return [self.prepared[id_] for id_ in ids]
 
     def identity(self, split: Split) -> str:
-        """Return the hash of all that decides the weights: settings, labels, files, who trains and validates."""
+        """Return the hash of all that decides the weights: settings, labels, files and their times, who trains
+        and who validates.
+        """
         settings = recipe_to_dict(self.recipe)
         training = {k: v for k, v in settings["training"].items() if k not in _WITHOUT_EFFECT}
         data = {}
         for recording in self.recordings:
             if recording.id in (*split.train, *split.validation):
-                files = [p for p in (recording.video, recording.pose) if p is not None]
-                target = np.ascontiguousarray(self.prepared[recording.id].target)
+                prepared = self.prepared[recording.id]
+                target = np.ascontiguousarray(prepared.target)
                 digest = hashlib.blake2b(target.tobytes(), digest_size=16).hexdigest()
-                data[recording.id] = [digest, *(file_hash(path) for path in files)]
+                data[recording.id] = [digest, dict(prepared.keys)]
         return value_hash(
             {
                 "settings": [settings["model"], settings["input"], settings["window"], training],

@@ -1,0 +1,66 @@
+"""What a sceptical reading found: numbers and files that looked right and were not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_study import FPS, make_pose, pose_recipe, pose_study
+
+from murine.config import SplitSettings
+from murine.errors import InputError
+from murine.files import file_hash
+from murine.formats import write_pose
+from murine.predictions import read_prediction
+from murine.project import load_project, save_project
+from murine.train.crossval import evaluate
+from murine.train.run import train
+from murine.train.runs import load_run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pose_study(tmp_path_factory.mktemp("pose"), recordings=3)
+
+
+def test_another_frame_rate_is_another_run(tmp_path: Path) -> None:
+    """Speeds depend on it, though files and labels (in frames) stay the same."""
+    study = pose_study(tmp_path / "p", recordings=2)
+    train(study, pose_recipe(epochs=1))
+    project = load_project(study)
+    save_project(replace(project, recordings=tuple(replace(r, fps=2 * FPS) for r in project.recordings)))
+    with pytest.raises(InputError, match="other settings, labels or files"):
+        train(study, pose_recipe(epochs=1))
+
+
+def test_a_finished_network_takes_a_new_post_processing(study: Path, tmp_path: Path) -> None:
+    recipe = pose_recipe(epochs=1)
+    folder = train(study, recipe, folder=tmp_path / "run")
+    weights = file_hash(folder / "weights.safetensors")
+    changed = replace(recipe, postprocess=({"name": "minimum_bout", "seconds": 0.5},))
+    train(study, changed, folder=folder)
+    assert load_run(folder).recipe == changed
+    assert file_hash(folder / "weights.safetensors") == weights
+
+
+def test_a_changed_test_recording_is_predicted_again(tmp_path: Path) -> None:
+    """One fixed fold: its test recordings teach nobody, so no network changes with them."""
+    study = pose_study(tmp_path / "p", recordings=3)
+    split = SplitSettings(by="recording", fixed=(("m0",),), validation=0.0)
+    recipe = replace(pose_recipe(epochs=1), split=split)
+    first = read_prediction(evaluate(study, recipe).predictions[0])
+    write_pose(tmp_path / "p" / "m0_pose.csv", make_pose(120, 9)[0])
+    again = evaluate(study, recipe)
+    assert again.scores["reused"] == ["fold-1"]
+    assert not np.array_equal(read_prediction(again.predictions[0]).probabilities, first.probabilities)
+
+
+def test_an_out_of_fold_prediction_carries_its_history(study: Path, tmp_path: Path) -> None:
+    path = evaluate(study, pose_recipe(epochs=1), out=tmp_path).predictions[0]
+    meta = read_prediction(path).meta
+    pose = study.parent / f"{path.stem}_pose.csv"
+    assert meta["files"] == {"pose": pose.name}
+    assert meta["file_hashes"] == {"pose": file_hash(pose)}
+    assert meta["settings"]["input"]["pose_features"] == ["speeds"]
