@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from small_study import FPS, make_pose, pose_recipe, pose_study
 
 from murine.config import SplitSettings
-from murine.errors import InputError
+from murine.errors import InputError, MurineError
 from murine.files import file_hash
 from murine.formats import write_pose
 from murine.predictions import read_prediction
 from murine.project import load_project, save_project
+from murine.train import study as study_module
 from murine.train.crossval import evaluate
 from murine.train.run import train
 from murine.train.runs import load_run
@@ -64,3 +66,25 @@ def test_an_out_of_fold_prediction_carries_its_history(study: Path, tmp_path: Pa
     assert meta["files"] == {"pose": pose.name}
     assert meta["file_hashes"] == {"pose": file_hash(pose)}
     assert meta["settings"]["input"]["pose_features"] == ["speeds"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"postprocess": ({"name": "closing", "seconds": 0.3, "behaviours": ("walkk",)},)}, "'walk'"),
+        ({"split": SplitSettings(by="cage")}, "no 'cage'"),
+        ({"training": replace(pose_recipe().training, loss="binary_cross_entropy")}, "may overlap"),
+        ({"training": replace(pose_recipe().training, augment=("mirror",))}, "'mirror'"),
+        ({"training": replace(pose_recipe().training, device="abacus")}, "'abacus'"),
+    ],
+)
+def test_a_recipe_that_does_not_suit_the_project_is_told_before_any_work(
+    study: Path, tmp_path: Path, change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: object, **kwargs: object) -> None:
+        raise AssertionError("nothing is to be prepared")
+
+    monkeypatch.setattr(study_module, "prepare", never)
+    with pytest.raises(MurineError, match=message):
+        evaluate(study, replace(pose_recipe(), **change), out=tmp_path / "e")
+    assert not (tmp_path / "e").exists()

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from murine.config import Recipe
-from murine.data.augment import AUGMENT
+from murine.data.augment import AUGMENT, check_augment
+from murine.data.splits import group_names
 from murine.errors import ConfigError, suggest
 from murine.models import MODELS, setting_faults
 from murine.pose import FEATURES
 from murine.postprocess import make_steps
-from murine.train.losses import LOSSES
+from murine.project import Project
+from murine.train.device import choose_device
+from murine.train.losses import LOSSES, make_loss
 from murine.train.schedule import OPTIMIZERS, SCHEDULES
 from murine.video.flow import ENCODINGS, FLOW_METHODS
 from murine.video.photometry import PHOTOMETRY
@@ -47,6 +50,30 @@ def check_recipe(recipe: Recipe) -> None:
     """Raise ConfigError listing every fault that `recipe_faults` finds."""
     if faults := recipe_faults(recipe):
         raise ConfigError(f"recipe '{recipe.name}'", faults)
+
+
+def check_suits(recipe: Recipe, project: Project) -> None:
+    """Raise where a recipe does not suit a project, before a single frame is decoded for it.
+
+    ConfigError: a loss for another kind of behaviours, a post-processing step for a behaviour there is
+    not. InputError: a column to split by that is not filled, a device that is not there, an augmentation
+    that the network's streams do not allow.
+    """
+    faults: list[str] = []
+    try:
+        make_loss(recipe.training, exclusive=project.ethogram.exclusive)
+    except ConfigError as error:
+        faults += [f"training.loss: {fault}" for fault in error.faults]
+    for step in recipe.postprocess:
+        names = _unknown(
+            "behaviour", step.get("behaviours", ()), dict.fromkeys(project.ethogram.behaviours)
+        )
+        faults += [f"postprocess, step '{step['name']}': {fault}" for fault in names]
+    if faults:
+        raise ConfigError(f"recipe '{recipe.name}'", faults)
+    check_augment(recipe.training.augment, MODELS[recipe.model].streams)
+    group_names(project.labelled(), recipe.split)
+    choose_device(recipe.training.device)
 
 
 def _unknown(setting: str, names: Iterable[str], known: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from murine.files import value_hash
 from murine.models import MODELS
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_project
-from murine.train.checking import check_recipe
+from murine.train.checking import check_recipe, check_suits
 from murine.types import Ethogram, Recording
 
 _WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
@@ -84,9 +84,9 @@ class Study:
 def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SILENT) -> Study:
     """Load a project and prepare every labelled recording (decoded once, then from the cache).
 
-    Raises ConfigError for a recipe that names what does not exist, ProjectError listing every recording
-    that cannot be used, InputError where nothing can be learned: no labels, one behaviour, a behaviour
-    that never happens.
+    Raises ConfigError for a recipe that names what does not exist or does not suit the project,
+    ProjectError listing every recording that cannot be used, InputError where nothing can be learned: no
+    labels, one behaviour, a behaviour that never happens.
     """
     check_recipe(recipe)
     project = load_project(project_folder)
@@ -100,6 +100,7 @@ def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SIL
             f"{project_folder}: its only behaviour is '{project.ethogram.behaviours[0]}', so there is nothing "
             "to tell apart. Name a background behaviour in project.toml, or label a second behaviour."
         )
+    check_suits(recipe, project)
     streams, cache = MODELS[recipe.model].streams, Cache()
     animals: tuple[str, ...] = ()
     keypoints: tuple[str, ...] = ()
