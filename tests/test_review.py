@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,19 @@ from small_study import FPS, make_pose, pose_recipe, pose_study
 
 from murine.config import SplitSettings
 from murine.errors import InputError, MurineError
+from murine.export import export
 from murine.files import file_hash
-from murine.formats import write_pose
+from murine.formats import write_labels, write_pose
 from murine.predictions import read_prediction
 from murine.project import load_project, save_project
+from murine.reporting import report
+from murine.scoring import score_paths
+from murine.train import crossval
 from murine.train import study as study_module
 from murine.train.crossval import evaluate
 from murine.train.run import train
 from murine.train.runs import load_run
+from murine.types import Bouts, Ethogram, Timeline
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +95,49 @@ def test_a_recipe_that_does_not_suit_the_project_is_told_before_any_work(
     with pytest.raises(MurineError, match=message):
         evaluate(study, replace(pose_recipe(), **change), out=tmp_path / "e")
     assert not (tmp_path / "e").exists()
+
+
+def test_an_evaluation_is_a_folder_of_predictions(study: Path, tmp_path: Path) -> None:
+    done = evaluate(study, pose_recipe(epochs=2), out=tmp_path / "e")
+    paths = export(done.folder, "caltech")
+    assert [p.relative_to(done.folder).as_posix() for p in paths] == [
+        f"caltech/m{i}.txt" for i in range(3)
+    ]
+    scored = score_paths(study, done.folder)
+    assert scored["pooled"]["confusion"] == done.scores["pooled"]["confusion"]
+    assert scored["segments"] == done.scores["segments"]
+    page = report(study, done.folder, out=tmp_path / "r.html")
+    assert json.loads(page.with_suffix(".json").read_text())["kind"] == "evaluation"
+
+
+def test_scores_of_other_settings_do_not_outlive_them(study: Path, tmp_path: Path) -> None:
+    done = evaluate(study, pose_recipe(epochs=1), out=tmp_path)
+    (tmp_path / "predictions" / "gone.parquet").write_bytes(done.predictions[0].read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossval, "train_split", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate(study, replace(pose_recipe(epochs=1), postprocess=()), out=tmp_path)
+    with pytest.raises(InputError, match="not finished"):
+        report(tmp_path)
+    evaluate(study, pose_recipe(epochs=1), out=tmp_path)
+    assert sorted(p.stem for p in (tmp_path / "predictions").iterdir()) == ["m0", "m1", "m2"]
+
+
+def test_labels_called_after_a_date_are_not_one_recording(tmp_path: Path) -> None:
+    ethogram = Ethogram(("rest", "walk"))
+    for side in ("one", "two"):
+        for day in (1, 2, 3):
+            write_labels(
+                tmp_path / side / f"2024.05.0{day}.csv",
+                Bouts.from_classes(
+                    ethogram, np.arange(20) // 5 % 2 if side == "one" else [day % 2] * 20
+                ),
+                Timeline.uniform(20, FPS),
+                "bouts",
+            )
+    scored = score_paths(tmp_path / "one", tmp_path / "two", fps=FPS, n_frames=20)
+    assert sorted(scored["each"]) == ["2024.05.01", "2024.05.02", "2024.05.03"]
+    assert scored["pooled"]["n"] == 60
+    shutil.copy(tmp_path / "one" / "2024.05.01.csv", tmp_path / "one" / "2024.05.01.bouts.csv")
+    with pytest.raises(InputError, match="labels of one recording"):
+        score_paths(tmp_path / "one", tmp_path / "two", fps=FPS, n_frames=20)

@@ -26,6 +26,9 @@ FORMAT = 1
 ROWS = 16384
 """Rows encoded at once, so that writing a long recording needs no more memory than a short one."""
 
+WITHIN = "predictions"
+"""The folder of an evaluation that holds its predictions."""
+
 _KEY = b"murine"
 _OWN_COLUMNS = ("frame", "time")
 
@@ -109,16 +112,26 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def find_predictions(folder: Path) -> list[Path]:
-    """Return the prediction files of a folder, by name; raises InputError where there is none."""
+    """Return the prediction files of a folder or of an evaluation, by name.
+
+    Raises InputError where there is none.
+    """
     folder = Path(folder)
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise InputError(f"{folder}: not found. Give the folder that 'murine predict' wrote to.")
-    found = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+    place = predictions_folder(folder)
+    found = sorted(p for p in place.glob("*.parquet") if not p.name.startswith("."))
     if not found:
         raise InputError(f"{folder}: holds no prediction (*.parquet). Run 'murine predict' first.")
     return found
+
+
+def predictions_folder(folder: Path) -> Path:
+    """Return where the predictions of a folder lie: in itself, or within (an evaluation)."""
+    within = Path(folder) / WITHIN
+    return Path(folder) if any(Path(folder).glob("*.parquet")) or not within.is_dir() else within
 
 
 def _column(behaviour: str) -> str:

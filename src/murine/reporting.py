@@ -11,11 +11,11 @@ from murine import __version__
 from murine.config import load_recipe, recipe_to_dict
 from murine.errors import InputError
 from murine.postprocess import apply, make_steps
-from murine.predictions import find_predictions, read_header, read_prediction
+from murine.predictions import WITHIN, find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
 from murine.report import ReportData, ReportRecording, write_report
-from murine.train.crossval import EVALUATION_FILE, SCORES_FILE, load_scores, project_of
+from murine.train.crossval import EVALUATION_FILE, load_scores, project_of
 from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
 from murine.types import Ethogram
 
@@ -40,12 +40,9 @@ def report(
         raise InputError(
             f"{source}: not found. Give a project, an evaluation or a folder of predictions."
         )
-    if (source / SCORES_FILE).exists() and predictions is None:
-        return write_evaluation_report(source, out=out, progress=progress)
-    if (source / EVALUATION_FILE).exists() and not (source / SCORES_FILE).exists():
-        raise InputError(
-            f"{source}: this evaluation is not finished. Run the same 'murine evaluate' again; it goes on."
-        )
+    evaluation = Path(predictions or source)
+    if (evaluation / EVALUATION_FILE).exists():
+        return write_evaluation_report(evaluation, out=out, progress=progress)
     if (source / PROJECT_FILE).exists():
         project = load_project(source)
         data = labels_data(project) if predictions is None else predictions_data(predictions, project)
@@ -86,7 +83,7 @@ def evaluation_data(folder: Path) -> ReportData:
             f"{folder}: evaluated recordings that its project no longer has ({', '.join(gone)}). Evaluate again."
         )
     for id_, own in scores["recordings"].items():
-        prediction = read_prediction(folder / "predictions" / f"{id_}.parquet")
+        prediction = read_prediction(folder / WITHIN / f"{id_}.parquet")
         recording = project.recording(id_)
         hashes[prediction.meta["fold"]] = prediction.meta["model_hash"]
         recordings.append(

@@ -11,7 +11,7 @@ from murine.errors import InputError, suggest
 from murine.formats import describe_labels, read_labels
 from murine.metrics import score_many
 from murine.postprocess import apply, make_steps
-from murine.predictions import find_predictions, read_prediction
+from murine.predictions import find_predictions, predictions_folder, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts, load_project
 from murine.project import timeline as recording_timeline
@@ -107,9 +107,14 @@ def _is_prediction(path: Path) -> bool:
 
 def _files(folder: Path) -> dict[str, Path]:
     """Return the predictions of a folder, or else its label files, by recording id."""
-    if any(folder.glob("*.parquet")):
+    if any(predictions_folder(folder).glob("*.parquet")):
         return {p.stem: p for p in find_predictions(folder)}
-    found = {p.name.split(".")[0]: p for p in sorted(folder.iterdir()) if p.suffix in LABEL_SUFFIXES}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in LABEL_SUFFIXES:
+            other = found.setdefault(path.stem.removesuffix(".bouts"), path)
+            if other != path:
+                raise InputError(f"{other} and {path} are labels of one recording. Take one away.")
     if not found:
         raise InputError(f"{folder}: holds neither predictions (*.parquet) nor label files.")
     return found

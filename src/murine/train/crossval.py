@@ -26,7 +26,7 @@ from murine.postprocess import apply, make_steps
 from murine.predict.run import history
 from murine.predict.sources import PreparedSource
 from murine.predict.stream import predict_recording
-from murine.predictions import read_header, read_prediction, write_prediction
+from murine.predictions import WITHIN, read_header, read_prediction, write_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts
 from murine.train.run import check_folder, short_name, train_split
@@ -85,7 +85,9 @@ def evaluate(
             check_folder(out / "folds" / split.name, study.identity(split))
     if not resume:
         shutil.rmtree(out / "folds", ignore_errors=True)
-        shutil.rmtree(out / "predictions", ignore_errors=True)
+        shutil.rmtree(out / WITHIN, ignore_errors=True)
+    # scores stand only beside the settings and predictions they were made of
+    (out / SCORES_FILE).unlink(missing_ok=True)
     write_json(
         out / EVALUATION_FILE,
         {
@@ -106,11 +108,14 @@ def evaluate(
             trained = not (resume and (folder / MODEL_FILE).exists())
             run = train_split(study, split, folder, resume=resume, progress=progress)
             for id_ in split.test:
-                paths[id_] = out / "predictions" / f"{id_}.parquet"
+                paths[id_] = out / WITHIN / f"{id_}.parquet"
                 _predict(study, run, split, id_, paths[id_], anew=trained)
             if not trained:
                 reused.append(split.name)
             task.advance()
+    for path in (out / WITHIN).glob("*.parquet"):
+        if path not in paths.values():
+            path.unlink()  # of a recording that no fold tests any more
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
     write_json(out / SCORES_FILE, scores)
@@ -221,5 +226,9 @@ def load_scores(folder: Path) -> dict[str, Any]:
     """Return scores.json of an evaluation; raises InputError where there is none."""
     path = Path(folder) / SCORES_FILE
     if not path.exists():
+        if (Path(folder) / EVALUATION_FILE).exists():
+            raise InputError(
+                f"{folder}: this evaluation is not finished. Run the same 'murine evaluate' again; it goes on."
+            )
         raise InputError(f"{folder}: holds no evaluation ({SCORES_FILE}). Run 'murine evaluate' first.")
     return read_json(path, "scores of an evaluation")
