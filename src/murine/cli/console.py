@@ -185,6 +185,9 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         except MurineError as error:
             _fail(str(error), type(error).__name__, as_json)
         except KeyboardInterrupt:
+            # Where the interrupt came through code made from text (dataclasses make theirs so), Python
+            # would still end by the signal and not by our exit code; running any such code forgets it.
+            exec("")
             _fail(
                 "stopped. What was finished is kept; run the same command again to go on.",
                 "Stopped",
