@@ -10,22 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_study import FPS, make_pose, pose_recipe, pose_study
+from small_study import FPS, make_pose, pose_recipe, pose_study, video_recipe, video_study
 
 from murine.config import SplitSettings
-from murine.errors import InputError, MurineError
+from murine.data.splits import training_split
+from murine.errors import InputError, MurineError, ProjectError
 from murine.export import export
 from murine.files import file_hash
 from murine.formats import write_labels, write_pose
 from murine.predictions import read_prediction
+from murine.progress import Silent
 from murine.project import load_project, save_project
 from murine.reporting import report
 from murine.scoring import score_paths
 from murine.train import crossval
 from murine.train import study as study_module
 from murine.train.crossval import evaluate
-from murine.train.run import train
+from murine.train.run import train, train_split
 from murine.train.runs import load_run
+from murine.train.study import open_study
 from murine.types import Bouts, Ethogram, Timeline
 
 
@@ -141,3 +144,55 @@ def test_labels_called_after_a_date_are_not_one_recording(tmp_path: Path) -> Non
     shutil.copy(tmp_path / "one" / "2024.05.01.csv", tmp_path / "one" / "2024.05.01.bouts.csv")
     with pytest.raises(InputError, match="labels of one recording"):
         score_paths(tmp_path / "one", tmp_path / "two", fps=FPS, n_frames=20)
+
+
+def test_a_gap_between_samples_is_told_before_training(tmp_path: Path) -> None:
+    """Scores are of all frames, the network sees every second one."""
+    study = pose_study(tmp_path / "p", recordings=2)
+    ethogram = load_project(study).ethogram
+    with_gap = [(0, 51, "rest"), (52, 120, "walk")]
+    labels = tmp_path / "p" / "m1_labels.csv"
+    write_labels(labels, Bouts.build(ethogram, 120, with_gap), Timeline.uniform(120, FPS), "bouts")
+    recipe = pose_recipe(epochs=1)
+    recipe = replace(recipe, input=replace(recipe.input, spacing_s=0.2))
+    with pytest.raises(ProjectError, match=r"m1(?s:.)*1 frames \(first: 51\)"):
+        evaluate(study, recipe, out=tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+def test_validation_without_a_label_is_no_best_epoch(tmp_path: Path) -> None:
+    study = pose_study(tmp_path / "p", recordings=2)
+    ethogram = load_project(study).ethogram
+    nobody = Bouts.build(ethogram, 120, [], annotated=[])
+    recipe = pose_recipe(epochs=2)
+    opened = open_study(study, recipe)
+    split = training_split(opened.recordings, recipe.split, opened.label_counts)
+    labels = tmp_path / "p" / f"{split.validation[0]}_labels.csv"
+    write_labels(labels, nobody, Timeline.uniform(120, FPS), "bouts")
+    again = open_study(study, recipe)
+    with pytest.raises(InputError, match="nothing can tell the best epoch"):
+        train_split(again, split, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class Lines(Silent):
+    """Keeps what would be shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_behaviour_shorter_than_every_window_is_told(tmp_path: Path) -> None:
+    study = video_study(tmp_path / "v", recordings=2, n=48)
+    project = load_project(study)
+    ethogram = Ethogram((*project.ethogram.behaviours, "rear"))
+    save_project(replace(project, ethogram=ethogram))
+    for i in range(2):
+        bouts = Bouts.build(ethogram, 48, [(0, 24, "rest"), (24, 47, "walk"), (47, 48, "rear")])
+        write_labels(tmp_path / "v" / f"v{i}.csv", bouts, Timeline.uniform(48, FPS), "bouts")
+    lines = Lines()
+    train(study, video_recipe(epochs=1), folder=tmp_path / "run", progress=lines)
+    assert [line for line in lines.lines if "no training window is labelled rear" in line]

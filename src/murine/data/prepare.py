@@ -48,7 +48,11 @@ def prepare(
     )
     target = np.full((len(times), len(project.ethogram)), UNLABELLED, dtype=np.int8)
     if project.is_labelled(recording):
-        target = load_bouts(project, recording).frames()
+        bouts = load_bouts(project, recording)
+        if project.ethogram.exclusive:
+            # refuses frames without a behaviour now, also between samples: scores are of all frames
+            bouts.classes()
+        target = bouts.frames()
     target = target[source.sampling.samples]
     kept = cached_streams(source, cache, progress=progress)
     return Prepared(recording.id, kept, target, source.sampling, times, project.ethogram, source.keys())

@@ -214,7 +214,10 @@ def judge(
     ethogram: Ethogram,
     task: Task,
 ) -> Row:
-    """Return validation loss, accuracy and macro F1 (of behaviours that occur) over all labelled frames."""
+    """Return validation loss, accuracy and macro F1 (of behaviours that occur) over all labelled frames.
+
+    Raises InputError where there is none: a loss of nothing would be 0, and the first epoch the best.
+    """
     model.eval()
     device = next(model.parameters()).device
     total = torch.zeros(2, 2, dtype=torch.float64)
@@ -235,6 +238,11 @@ def judge(
             true, said = true.flatten(0, -2), said.flatten(0, -2)
         table += torch.stack([true.sum(0), said.sum(0), (true & said).sum(0)]).cpu()
         task.advance(len(target))
+    if total[1, 0] == 0:
+        raise InputError(
+            "no window of the validation recordings carries a label, so nothing can tell the best epoch. Set "
+            "split.validation to 0, label more of them, or choose another label rule (window.label)"
+        )
     true_n, said_n, both = table.double()
     f1 = (2 * both / (true_n + said_n).clamp(min=1))[true_n > 0]
     right = None

@@ -139,6 +139,7 @@ def _train_split(
         validation_set = WindowDataset(
             validation, recipe.window, model.predicts, train=False, scaler=scaler
         )
+    _tell_never_shown(train_set, training, recipe, progress)
     weights = _weights(train_set, training, study.ethogram) if settings.class_weights else None
     save_recipe(recipe, folder / CONFIG_FILE)
     write_json(folder / SPLITS_FILE, [split.to_dict()])
@@ -228,6 +229,22 @@ def _weights(train_set: WindowDataset, training: list[Prepared], ethogram: Ethog
     else:
         values = binary_weights(class_counts(training), known_counts(training), names, absent="zero")
     return torch.from_numpy(np.asarray(values))
+
+
+def _tell_never_shown(
+    train_set: WindowDataset, training: list[Prepared], recipe: Recipe, progress: Progress
+) -> None:
+    """Say which behaviours happen in the training recordings and are the label of no window."""
+    counts = zip(
+        train_set.ethogram.behaviours, class_counts(training), train_set.label_counts(), strict=True
+    )
+    names = [name for name, samples, labels in counts if samples and not labels]
+    if names:
+        progress.message(
+            f"no training window is labelled {', '.join(names)}, so it cannot be learned: its bouts are shorter "
+            f"than windows. Choose shorter windows (window.frames), more of them (window.train_stride_s), or "
+            f"another rule than window.label = {recipe.window.label}"
+        )
 
 
 def _clear(folder: Path) -> None:
