@@ -41,10 +41,10 @@ def sample_frames(timeline: Timeline, spacing_s: float) -> Sampling:
     """
     if not 0 <= spacing_s < np.inf:
         raise InputError(f"spacing_s must be 0 (every frame) or a time in seconds; came {spacing_s}")
-    if spacing_s == 0 or len(timeline) == 1:
+    times = timeline.times - timeline.times[0]
+    if len(times) == 1 or spacing_s <= np.diff(times).min() / 2:
         frames = np.arange(len(timeline))
         return Sampling(frames, frames)
-    times = timeline.times - timeline.times[0]
     # Frame i is nearest to the times up to halfway to the next; it is taken if a multiple is among them.
     upper = np.append((times[1:] + times[:-1]) / 2, times[-1])
     multiples = np.floor(upper / spacing_s + 1e-6)
