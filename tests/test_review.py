@@ -18,6 +18,7 @@ from murine.errors import InputError, MurineError, ProjectError
 from murine.export import export
 from murine.files import file_hash
 from murine.formats import write_labels, write_pose
+from murine.predict import predict
 from murine.predictions import read_prediction
 from murine.progress import Silent
 from murine.project import load_project, save_project
@@ -196,3 +197,16 @@ def test_a_behaviour_shorter_than_every_window_is_told(tmp_path: Path) -> None:
     lines = Lines()
     train(study, video_recipe(epochs=1), folder=tmp_path / "run", progress=lines)
     assert [line for line in lines.lines if "no training window is labelled rear" in line]
+
+
+def test_beginning_an_evaluation_anew_leaves_files_that_are_not_its_own(
+    study: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "predictions" / "mine.parquet"
+    made = predict(train(study, pose_recipe(epochs=1), folder=tmp_path / "run"), [study], mine.parent)
+    shutil.copy(made[0], mine)
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "notes.txt").write_text("mine")
+    evaluate(study, pose_recipe(epochs=1), out=tmp_path, resume=False)
+    assert mine.exists()
+    assert (tmp_path / "folds" / "notes.txt").exists()

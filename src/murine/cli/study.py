@@ -14,6 +14,9 @@ Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", help="A recipe's name (see: murine recipes) or a TOML file.")
 ]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Begin anew instead of going on where it was stopped.")
+]
 
 
 @guarded
@@ -116,6 +119,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Default: STUDY/evaluations/RECIPE.")
     ] = None,
     changes: SetOption = None,
+    restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -126,7 +130,7 @@ def evaluate(
     from murine.train.crossval import evaluate as call
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
-    evaluation = call(study, wanted, out=out, progress=progress(quiet))
+    evaluation = call(study, wanted, out=out, resume=not restart, progress=progress(quiet))
     page = write_evaluation_report(evaluation.folder)
     scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
     text = (
@@ -145,6 +149,7 @@ def train(
     recipe: RecipeOption = "dual-stream/srs-sharing",
     name: Annotated[str, typer.Option(help="The model's name. Default: the recipe's.")] = "",
     changes: SetOption = None,
+    restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -154,7 +159,7 @@ def train(
     from murine.train.run import train as call
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
-    folder = call(study, wanted, name=name or None, progress=progress(quiet))
+    folder = call(study, wanted, name=name or None, resume=not restart, progress=progress(quiet))
     result(
         {"model": str(folder)},
         as_json,
@@ -172,9 +177,7 @@ def predict(
     fps: Annotated[
         float | None, typer.Option(help="Frames per second, for pose files without a video.")
     ] = None,
-    restart: Annotated[
-        bool, typer.Option(help="Begin anew instead of going on where it was stopped.")
-    ] = False,
+    restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -82,8 +82,8 @@ def evaluate(
             study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
         )
         for split in splits if resume else ():
-            check_folder(out / "folds" / split.name, study.identity(split))
-    if not resume:
+            check_folder(out / "folds" / split.name, study.identity(split), within=out)
+    if not resume and (out / EVALUATION_FILE).exists():
         shutil.rmtree(out / "folds", ignore_errors=True)
         shutil.rmtree(out / WITHIN, ignore_errors=True)
     # scores stand only beside the settings and predictions they were made of
@@ -114,7 +114,7 @@ def evaluate(
                 reused.append(split.name)
             task.advance()
     for path in (out / WITHIN).glob("*.parquet"):
-        if path not in paths.values():
+        if path not in paths.values() and "fold" in read_header(path)["meta"]:
             path.unlink()  # of a recording that no fold tests any more
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}

@@ -177,8 +177,11 @@ def _train_split(
     return finished
 
 
-def check_folder(folder: Path, identity: str) -> None:
-    """Raise InputError if a folder holds a run, finished or not, that differs in what decides its result."""
+def check_folder(folder: Path, identity: str, *, within: Path | None = None) -> None:
+    """Raise InputError if a folder holds a run, finished or not, that differs in what decides its result.
+
+    `within`: the evaluation whose fold it is, named instead.
+    """
     known = identity
     if (folder / MODEL_FILE).exists():
         known = load_run(folder).identity
@@ -186,8 +189,8 @@ def check_folder(folder: Path, identity: str) -> None:
         known = state.numbers.identity
     if known != identity:
         raise InputError(
-            f"{folder}: holds a network trained with other settings, labels or files, or the beginning of "
-            "one. Choose another name or folder for this one, or delete that folder."
+            f"{within or folder}: holds a network trained with other settings, labels or files, or the "
+            "beginning of one. Choose another name or folder for this one, or begin that anew (--restart)."
         )
 
 
