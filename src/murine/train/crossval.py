@@ -114,7 +114,7 @@ def evaluate(
                 reused.append(split.name)
             task.advance()
     for path in (out / WITHIN).glob("*.parquet"):
-        if path not in paths.values() and "fold" in read_header(path)["meta"]:
+        if path not in paths.values() and "fold" in _meta_of(path):
             path.unlink()  # of a recording that no fold tests any more
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
@@ -126,7 +126,7 @@ def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path, 
     """Write the prediction of a test recording, unless it is there: of this network, files and settings."""
     prepared, recording = study.prepared[id_], study.project.recording(id_)
     key = value_hash([__version__, run.hash, dict(prepared.keys)])
-    if not anew and _key_of(path) == key:
+    if not anew and _meta_of(path).get("key") == key:
         return
     files = {"video": recording.video, "pose": recording.pose}
     hashes = {what: file_hash(file) for what, file in files.items() if file is not None}
@@ -135,11 +135,13 @@ def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path, 
     write_prediction(path, predict_recording(run, PreparedSource(prepared), device=device, meta=meta))
 
 
-def _key_of(path: Path) -> str:
+def _meta_of(path: Path) -> dict[str, Any]:
+    """Return a prediction's history, empty for a file that is none."""
     try:
-        return str(read_header(path)["meta"].get("key"))
+        meta: dict[str, Any] = read_header(path)["meta"]
     except InputError:
-        return ""
+        return {}
+    return meta
 
 
 def judge_recording(study: Study, path: Path, recipe: Recipe) -> Judged:
