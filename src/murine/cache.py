@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
-from murine.errors import InputError
+from murine.errors import InputError, StorageError
 from murine.files import make_folder, storage_error, write_json
 
 Arrays = dict[str, NDArray[Any]]
@@ -170,7 +170,9 @@ class Cache:
         try:
             yield
         except OSError as error:
-            raise storage_error(self.folder, error) from error
+            fault = storage_error(self.folder, error)
+            hint = "The cache may lie elsewhere: set MURINE_CACHE to a folder on another disk."
+            raise StorageError(f"{fault} {hint}") from error
 
     def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep these arrays as `key`; raises StorageError as `build` does."""

@@ -44,29 +44,38 @@ def export(source: Path, to: str, out: Path | None = None, *, progress: Progress
     files = find_predictions(source) if not (source / PROJECT_FILE).exists() else []
     if out is None:
         out = (source if source.is_dir() else source.parent) / to
-    written: list[Path] = []
     # all are read before any is written: a fault of one leaves nothing behind
     everything = list(_predicted(files) if files else _human(source))
     if not everything:
         raise InputError(f"{source}: none of its recordings has labels to export.")
+    names = [labels.recording for labels in everything]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"{source}: several predictions of one recording: {', '.join(twice)}. Keep one."
+        )
     with (
         results_folder(Path(out)) as out,
         progress.task("exporting", len(everything), "recordings") as task,
     ):
-        for labels in everything:
-            path = out / f"{labels.recording}{form.suffixes[0]}"
-            write_labels(
-                path,
-                labels.bouts,
-                labels.timeline,
-                name,
-                subject=labels.subject,
-                recording=labels.recording,
-                media=labels.media,
-            )
-            written.append(path)
-            task.advance()
-    return written
+        paths = [out / f"{labels.recording}{form.suffixes[0]}" for labels in everything]
+        fresh = [path for path in paths if not path.exists()]
+        try:
+            for labels, path in zip(everything, paths, strict=True):
+                write_labels(
+                    path,
+                    labels.bouts,
+                    labels.timeline,
+                    name,
+                    subject=labels.subject,
+                    recording=labels.recording,
+                    media=labels.media,
+                )
+                task.advance()
+        except BaseException:
+            for path in fresh:  # some of the recordings would look like all of them
+                path.unlink(missing_ok=True)
+            raise
+    return paths
 
 
 def _predicted(files: list[Path]) -> Iterator[_Labels]:

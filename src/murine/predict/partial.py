@@ -80,12 +80,13 @@ class Partial:
         """Let go of the file; the rows that count stay for the next time."""
         self._file.close()
 
-    def stop(self) -> None:
-        """Keep the rows so far, as far as the disk takes them, and let go of the file."""
+    def stop(self) -> bool:
+        """Keep the rows so far, as far as the disk takes them; return whether there is any to go on from."""
         with suppress(StorageError):
             self.commit()
         with suppress(OSError):
             self.close()
+        return self.rows > 0 and (self.folder / STATE_FILE).exists()
 
     def remove(self) -> None:
         """Take the folder away: the prediction is finished."""

@@ -103,7 +103,8 @@ def _predict_one(
             raise
         except BaseException:
             # whatever stopped it (Ctrl-C, a full disk), what is done counts the next time
-            partial.stop()
+            if not partial.stop():
+                _drop(partial, out)
             raise
         _drop(partial, out)
     write_bouts(out / f"{name}.bouts.csv", prediction, steps)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
-from murine.files import make_folder
+from murine.files import results_folder
 from murine.formats import write_labels, write_pose
 from murine.progress import SILENT, Progress
 from murine.simulate.behaviours import BEHAVIOURS, draw_bouts, labels_of, movement
@@ -46,11 +46,13 @@ def simulate(
     files. Raises InputError for settings that cannot be drawn, StorageError where nothing can be written.
     """
     _check(animals, recordings, seconds, fps, size, view, unlabelled, seed)
-    root = make_folder(Path(folder))
     n_frames = round(seconds * fps)
     timeline = Timeline.uniform(n_frames, fps)
     ethogram = Ethogram(BEHAVIOURS)
-    with progress.task("simulating", animals * recordings * n_frames, "frames") as task:
+    with (
+        results_folder(Path(folder)) as root,
+        progress.task("simulating", animals * recordings * n_frames, "frames") as task,
+    ):
         for a in range(animals):
             animal = Animal.draw(np.random.default_rng([seed, a]))
             for r in range(recordings):
