@@ -10,10 +10,10 @@ from typing import Any
 
 from murine.config import load_recipe
 from murine.errors import InputError
-from murine.files import make_folder, write_json
+from murine.files import make_folder, write_json, write_text
 from murine.predict import predict
 from murine.progress import SILENT, Progress
-from murine.project import check, init
+from murine.project import PROJECT_FILE, check, init
 from murine.report import save_figures
 from murine.reporting import evaluation_data, report, write_evaluation_report
 from murine.scoring import score_paths
@@ -23,6 +23,7 @@ from murine.train.run import train
 
 RECIPE = "demo/dual-stream-small"
 MARK = ".murine-demo"
+OUTCOME = "demo.json"
 ANIMALS = 5
 SECONDS = 60.0
 FPS = 15.0
@@ -73,30 +74,29 @@ def demo(
 ) -> DemoOutcome:
     """Simulate a small study, check it, evaluate leave-one-animal-out, train, predict, report.
 
-    `force` removes what an earlier demo left in `folder`; a folder of anything else is refused. Raises
-    InputError for that, StorageError where nothing can be written.
+    A demo that was stopped goes on; `force` removes what an earlier one left in `folder`; a folder of
+    anything else is refused. Raises InputError for that, StorageError where nothing can be written.
     """
-    root = _clear(Path(folder), force)
+    recipe = load_recipe(RECIPE, [f"training.seed={seed}"])
+    root = _open(Path(folder), force, seed)
+    data, study = root / "data", root / "study"
     began = perf_counter()
     with progress.task("demo", 7, "steps") as task:
-        data = simulate(
-            root / "data", animals=ANIMALS, seconds=SECONDS, fps=FPS, seed=seed, progress=progress
-        )
+        if not (study / PROJECT_FILE).exists():
+            simulate(data, animals=ANIMALS, seconds=SECONDS, fps=FPS, seed=seed, progress=progress)
+            init(
+                study,
+                videos=[f"{data}/videos/*.mp4"],
+                poses=[f"{data}/pose/*.csv"],
+                labels=[f"{data}/labels/*.csv"],
+                id_pattern=r"(?P<animal>animal\d+)",
+                progress=progress,
+            )
         task.advance()
-        study = root / "study"
-        init(
-            study,
-            videos=[f"{data}/videos/*.mp4"],
-            poses=[f"{data}/pose/*.csv"],
-            labels=[f"{data}/labels/*.csv"],
-            id_pattern=r"(?P<animal>animal\d+)",
-            progress=progress,
-        )
         found = check(study, progress=progress)
         if not found.ok:
             raise InputError(f"the simulated study does not pass its own check; report this: {root}")
         task.advance()
-        recipe = load_recipe(RECIPE, [f"training.seed={seed}"])
         evaluation = evaluate(study, recipe, progress=progress)
         task.advance()
         model = train(study, recipe, progress=progress)
@@ -111,18 +111,22 @@ def demo(
         pages = (write_evaluation_report(evaluation.folder), report(root / "out", progress=progress))
         task.advance()
     outcome = DemoOutcome(root, pages, evaluation.scores, unseen, perf_counter() - began)
-    write_json(root / "demo.json", outcome.to_dict())
+    write_json(root / OUTCOME, outcome.to_dict())
     return outcome
 
 
-def _clear(folder: Path, force: bool) -> Path:
-    """Return an empty folder that carries the demo's mark."""
+def _open(folder: Path, force: bool, seed: int) -> Path:
+    """Return a folder that carries the demo's mark: an empty one, or one where this demo was stopped."""
+    mark = f"seed {seed}\n"
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             raise InputError(f"{folder}: holds other files. Give the demo a folder of its own.")
+        finished = (folder / OUTCOME).exists()
+        if not force and not finished and (folder / MARK).read_text(encoding="utf-8") == mark:
+            return folder
         if not force:
             raise InputError(f"{folder}: holds an earlier demo. Say --force to replace it.")
         shutil.rmtree(folder)
     make_folder(folder)
-    (folder / MARK).touch()
+    write_text(folder / MARK, mark)
     return folder
