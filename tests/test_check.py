@@ -14,8 +14,9 @@ from project_samples import FPS, FRAMES, TWO, make_labels, make_pose, make_study
 
 from murine import formats
 from murine.errors import InputError
-from murine.project import CheckReport, check, init, load_project, render_check
-from murine.project.checking import in_threads
+from murine.project import CheckReport, Project, check, init, load_project, render_check
+from murine.project.checking import check_project, in_threads
+from murine.types import Ethogram, Recording
 
 
 def standard(folder: Path, recordings: int = 2, *, poses: bool = False, **more: object) -> Path:
@@ -453,3 +454,23 @@ def test_rat_clips_copy_is_found(tmp_path: Path, data: Path) -> None:
         ("grooming__10800(1)", "grooming__10800")
     ]
     assert all(r.frames == 16 for r in report.recordings)
+
+
+def test_labels_that_go_on_in_the_next_video_are_not_past_the_end(tmp_path: Path) -> None:
+    """One observation of two films in a queue, 2 s each: its last label ends at 3.5 s."""
+    for i in (1, 2):
+        make_video(tmp_path / f"m{i}.mkv", seed=i)
+    head = "Observation id,Source,Media duration (s),FPS,Subject,Behavior,Behavior type,Time"
+    rows = [
+        f"both,player #1:m1.mkv;m2.mkv,2.000;2.000,20.000,No focal subject,{behaviour},{kind},{time}"
+        for behaviour, kind, time in (
+            ("eat", "START", "0.0"), ("eat", "STOP", "1.0"), ("walk", "START", "1.0"), ("walk", "STOP", "3.5"),
+        )
+    ]  # fmt: skip
+    labels = tmp_path / "both.csv"
+    labels.write_text("\n".join([head, *rows]) + "\n")
+    films = tuple(Recording(f"m{i}", video=tmp_path / f"m{i}.mkv", labels=labels) for i in (1, 2))
+    ethogram = Ethogram(("eat", "walk", "none"), background="none")
+    report = check_project(Project(tmp_path / "study", "queue", ethogram, films, tolerance_s=0.3))
+    assert [row.bouts for row in report.recordings] == [2, 1]
+    assert not [f for f in report.faults if "past the end" in f.text]

@@ -167,8 +167,10 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
     try:
         bouts = read_bouts(project, recording, times)
         excess = summary.last - (len(times) if summary.unit == "frames" else times.end)
-        frames = round(excess if summary.unit == "frames" else excess * times.fps)
-        if frames > 0:
+        seconds = excess / times.fps if summary.unit == "frames" else excess
+        frames = round(seconds * times.fps)
+        # More than is cut: the labels go on in the next video of their observation.
+        if frames > 0 and seconds <= max(project.tolerance_s, 0.5 / times.fps) + 1e-6:
             result.add("note", f"labels run {frames} frames past the end; they are cut (tolerance_s)")
     except InputError as error:
         result.failed(error, path)
