@@ -59,7 +59,10 @@ def report(
         Path | None, typer.Argument(help="With a project: a folder of predictions of its recordings.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The HTML file. Default: in SOURCE.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The HTML file. Default: report.html in the last folder named."
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
