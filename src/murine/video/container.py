@@ -72,7 +72,8 @@ def open_container(path: Path) -> tuple[Any, Any]:
     require_file(path, "video")
     try:
         # "file:" keeps a colon in a name from being read as a protocol.
-        container = av.open(f"file:{path}")
+        # a camera may write names of its own alphabet, which are no UTF-8, into the file
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(_why_not_opened(path, error)) from error
     try:
