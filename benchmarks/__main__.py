@@ -111,7 +111,9 @@ def as_text(results: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
                     number(figure["measured"]),
                     number(figure["floor"]),
                     figure["unit"],
-                    f"{figure['ratio']:.2f}{better}",
+                    f"{figure['ratio']:.2f}{better}"
+                    if figure["ratio"] >= 0.05
+                    else f"{figure['ratio']:.1g}{better}",
                 )
             )
             floors.append(f"  {name}\n      floor: {figure['floor_is']}")
