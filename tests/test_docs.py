@@ -152,7 +152,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
     for path in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         text = path.read_text(encoding="utf-8")
         for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 if line.strip().startswith("murine "):
                     yield path.name, line.strip()
         for line in re.findall(r"`(murine [a-z][^`]*)`", text):
