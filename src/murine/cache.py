@@ -142,7 +142,8 @@ class Cache:
         Failure of any kind leaves nothing behind. Two processes may build one key: the first to finish
         is kept. Raises StorageError for a full disk or a folder that cannot be written.
         """
-        make_folder(self.folder)
+        with self._writing():
+            make_folder(self.folder)
         sizes = {_checked_name(name): _bytes(shape, dtype) for name, (shape, dtype) in shapes.items()}
         self.evict(self.limit_bytes - sum(sizes.values()))
         part = self._path(key).with_name(f".{key}.{uuid.uuid4().hex[:8]}.part")
@@ -169,8 +170,8 @@ class Cache:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            fault = storage_error(self.folder, error)
+        except (OSError, StorageError) as error:
+            fault = storage_error(self.folder, error) if isinstance(error, OSError) else error
             hint = "The cache may lie elsewhere: set MURINE_CACHE to a folder on another disk."
             raise StorageError(f"{fault} {hint}") from error
 

@@ -83,19 +83,19 @@ def evaluate(
         )
         for split in splits if resume else ():
             check_folder(out / "folds" / split.name, study.identity(split), within=out)
-    if not resume and (out / EVALUATION_FILE).exists():
-        shutil.rmtree(out / "folds", ignore_errors=True)
-        shutil.rmtree(out / WITHIN, ignore_errors=True)
-    # scores stand only beside the settings and predictions they were made of
-    (out / SCORES_FILE).unlink(missing_ok=True)
-    write_json(
-        out / EVALUATION_FILE,
-        {
-            "murine_version": __version__,
-            "project": _relative(project_folder, out),
-            "recipe": recipe.name,
-        },
-    )
+        if not resume and (out / EVALUATION_FILE).exists():
+            shutil.rmtree(out / "folds", ignore_errors=True)
+            shutil.rmtree(out / WITHIN, ignore_errors=True)
+        # scores stand only beside the settings and predictions they were made of
+        (out / SCORES_FILE).unlink(missing_ok=True)
+        write_json(
+            out / EVALUATION_FILE,
+            {
+                "murine_version": __version__,
+                "project": _relative(project_folder, out),
+                "recipe": recipe.name,
+            },
+        )
     save_recipe(recipe, out / CONFIG_FILE)
     write_json(out / SPLITS_FILE, [split.to_dict() for split in splits])
     write_environment(out)
