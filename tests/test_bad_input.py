@@ -137,6 +137,15 @@ def test_a_label_file_that_is_none(spoil: Callable[[Path], None], says: str) -> 
     refused("score", "pose/study", "out", says=says)
 
 
+def test_text_of_another_alphabet_inside_a_video_is_no_fault() -> None:
+    """Cameras write titles and names of their own alphabet into the file."""
+    path = Path("video/v0.mkv")
+    content = path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))
+    assert done("check", "video/study", "--json").value["recordings"][0]["frames"] == 30
+
+
 def test_a_model_gets_the_wrong_kind_of_file() -> None:
     refused("predict", POSE_MODEL, "video/v0.mkv", "-o", "new", says="sees pose, and a video came")
     refused("predict", VIDEO_MODEL, "pose/m0_pose.csv", "-o", "new", says="sees video .* pose file came")
@@ -348,6 +357,48 @@ def test_ids_of_one_letter_are_told_apart() -> None:
     refused("check", "pose/study", says="two recordings are called '1'")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--exclude", "wlak"), "cannot leave out 'wlak': no such behaviour. Did you mean 'walk'"),
+        (("--background", "rset"), "no behaviour 'rset' to be the background, .* Did you mean 'rest'"),
+        (("--subject", "nobody"), "no label file has a subject 'nobody'"),
+        (("--stream", "S1"), "no stream 'S1'"),
+        (("--tolerance", "-1"), "tolerance_s: expected seconds, at least 0"),
+        (("--tolerance", "nan"), "tolerance_s: expected seconds, at least 0"),
+        (("--pattern", "("), "is not a regular expression"),
+        (("--pattern", "mouse(?P<mouse>[0-9])"), "fits none of the 2 ids, such as 'v0'"),
+        (("--clips", "video"), "not both"),
+    ],
+)
+def test_init_with_options_that_do_not_fit(words: tuple[str, ...], says: str) -> None:
+    refused("init", "new", "-v", "video/*.mkv", "-l", "video/*.csv", *words, says=says)
+
+
+def test_init_does_not_write_over_a_project() -> None:
+    words = ("init", "video/study", "-v", "video/*.mkv", "-l", "video/*.csv")
+    refused(*words, says="there is a project already .* replace it with --force")
+    refused("init", "new", "-v", "video/*.mkv", says="a project needs labels")
+    refused(
+        "init", "new", "-l", "video/*.csv", says="a project needs videos, poses or a folder of clips"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--seconds", "inf", "seconds must be from 10 to 86400"),
+        ("--fps", "nan", "fps must be from 5 to 240"),
+        ("--height", "63", "two even numbers from 64 to 2048"),
+        ("--animals", "0", "must be at least 1"),
+        ("--view", "below", "view must be 'side' or 'top'"),
+        ("--seed", "-1", "seed must be 0 or more"),
+    ],
+)
+def test_a_study_that_cannot_be_simulated(option: str, value: str, says: str) -> None:
+    refused("simulate", "new", option, value, says=says)
+
+
 # --- recipes -------------------------------------------------------------------------------------------
 
 
@@ -521,6 +572,19 @@ def test_a_file_where_a_folder_is_needed() -> None:
     refused("simulate", "taken", "--animals", "2", "--seconds", "10", says=says)
     refused("demo", "taken", says=says)
     refused("report", "out", "-o", "pose", says="a folder is where a file is to be written")
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs it says how to put it elsewhere; what only gains by it goes on without."""
+    Path("taken").write_text("a file")
+    monkeypatch.setenv("MURINE_CACHE", str(Path("taken").absolute()))
+    says = "a file is where a folder is needed. .*set MURINE_CACHE to a folder on another disk"
+    refused("train", "video/study", "-r", "v.toml", "--name", "new", "-q", says=says)
+    assert done("check", "video/study", "--json").value["ok"] is True
+    done("predict", VIDEO_MODEL, "video/v0.mkv", "-o", "new")
+    monkeypatch.setenv("MURINE_CACHE_GB", "much")
+    words = ("train", "video/study", "-r", "v.toml", "--name", "new", "-q")
+    refused(*words, says="must be a positive number of gigabytes; came 'much'")
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
