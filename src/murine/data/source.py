@@ -28,7 +28,7 @@ from murine.video.geometry import interpolate_centres
 
 Streams = dict[str, NDArray[Any]]
 
-_VERSION = 1
+_VERSION = 2
 """Raise it when the same files and settings give other streams than before: cached ones are then left."""
 
 
