@@ -18,6 +18,7 @@ from murine.formats import caltech as caltech
 from murine.formats import clips as clips
 from murine.formats import deeplabcut as deeplabcut
 from murine.formats import table as table
+from murine.formats.alignment import edge_offset
 from murine.formats.base import (
     FORMATS,
     NOT_ANNOTATED,
@@ -45,6 +46,7 @@ __all__ = [
     "describe_labels",
     "describe_pose",
     "detect",
+    "label_offset",
     "read_labels",
     "read_pose",
     "write_labels",
@@ -162,6 +164,17 @@ def describe_labels(path: Path, choice: LabelChoice = LabelChoice()) -> LabelSum
         if wanted not in (None, "all") and wanted not in there:
             raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted or '', there)}")
     return summary
+
+
+def label_offset(
+    path: Path, timeline: Timeline, choice: LabelChoice = LabelChoice(), *, media: str = ""
+) -> float | None:
+    """Return how far, at most, a label's edge lies from the frame boundary it was put on, in seconds.
+
+    None for labels that count frames. Raises InputError as `read_labels` does.
+    """
+    path = Path(path)
+    return edge_offset(_label_format(path).parse(path), timeline, choice, media=media)
 
 
 def write_labels(

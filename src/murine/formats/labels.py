@@ -124,7 +124,7 @@ def _ordered(table: LabelTable, used: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
+def at_media(table: LabelTable, timeline: Timeline, media: str) -> LabelTable:
     """Return the rows on the clock of the recording's own video, one of an observation's several."""
     files = table.media.get(table.observations[0], ()) if table.observations else ()
     wanted = Media(media).name
@@ -177,7 +177,7 @@ def to_bouts(
     """
     table = choose(table, choice)
     if table.unit == "seconds":
-        table = _at_media(table, timeline, media)
+        table = at_media(table, timeline, media)
     _check_span(table, timeline, tolerance_s)
     n_frames = len(timeline)
     names = [

@@ -166,6 +166,9 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
     bouts = None
     try:
         bouts = read_bouts(project, recording, times)
+        media = "" if recording.video is None else recording.video.name
+        offset = formats.label_offset(path, times, recording.choice, media=media)
+        result.row = replace(result.row, label_offset_s=offset)
         excess = summary.last - (len(times) if summary.unit == "frames" else times.end)
         seconds = excess / times.fps if summary.unit == "frames" else excess
         frames = round(seconds * times.fps)

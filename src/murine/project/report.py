@@ -33,7 +33,8 @@ class RecordingRow:
     """One recording in numbers; None for what it does not have or what cannot be read.
 
     `missing`: share of pose cells (frame, animal, keypoint) without a position; `absent`: share of frames
-    in which at least one animal has none at all; `annotated`: share of frames somebody labelled.
+    in which at least one animal has none at all; `annotated`: share of frames somebody labelled;
+    `label_offset_s`: largest time between an edge of a label in seconds and the frame it was put on.
     """
 
     id: str
@@ -48,6 +49,7 @@ class RecordingRow:
     absent: float | None = None
     bouts: int | None = None
     annotated: float | None = None
+    label_offset_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _recordings(report: CheckReport) -> str:
     if report.unit == "recording":
         return _clips(report)
     heading = ["recording", "frames", "length", "fps", "picture", "pose", "missing", "absent"]
-    heading += ["bouts", "labelled"]
+    heading += ["bouts", "labelled", "off by"]
     cells = [
         [
             r.id,
@@ -126,6 +128,7 @@ def _recordings(report: CheckReport) -> str:
             _percent(r.absent),
             _number(r.bouts),
             _percent(r.annotated),
+            "-" if r.label_offset_s is None else f"{1000 * r.label_offset_s:.0f} ms",
         ]
         for r in rows
     ]
@@ -135,6 +138,7 @@ def _recordings(report: CheckReport) -> str:
         "~": "~: the rate varies" if any(r.variable for r in rows) else "",
         "missing": "missing: share of keypoints without a position",
         "absent": "absent: share of frames in which an animal has none",
+        "off by": "off by: largest time from a label's edge to the frame it was put on",
     }
     told = [
         words for name, words in legend.items() if name in ["~", *(heading[i] for i in used)] and words
