@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import io
 import json
@@ -152,6 +153,7 @@ def workplace(folder: Path) -> Path:
 @functools.cache
 def _sample() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="murine-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     small_study.pose_study(folder / "pose", recordings=3, n=60, unlabelled=1)
     small_study.video_study(folder / "video", recordings=2, n=30)
     save_recipe(small_study.pose_recipe(epochs=4), folder / "p.toml")
