@@ -146,7 +146,9 @@ class Cursor:
         context.thread_count = self._threads
         # Some decoders only write a fault into the log. It can be read safely from this thread alone.
         self._listens = self.scan is None and self._stream.codec_context.name in _SAYS_IN_LOG
-        if self._listens:
+        if self.scan is None:
+            # A first reading may meet damage. A decoder's own threads that report it while this one frees
+            # them would wait for each other for ever; one thread is nearly as fast.
             context.thread_count = 1
         if strict:
             # Without this a decoder may paint over what it cannot read and say nothing.
