@@ -18,7 +18,7 @@ from murine.config import WindowSettings
 from murine.data.augment import PHASE, augment_clip, check_augment
 from murine.data.prepared import PICTURES, TABLES, Prepared
 from murine.data.sampling import balanced_shares, clip_labels, epoch_order
-from murine.data.windows import Predicts, Windows, plan, samples_per
+from murine.data.windows import Predicts, Windows, plan, stride_in_samples
 from murine.errors import InputError
 from murine.pose.scaler import Scaler
 from murine.types import UNLABELLED, IntArray
@@ -233,9 +233,7 @@ def _padded(values: NDArray[np.generic], size: int, *, repeat: bool) -> NDArray[
 
 def _stride(prepared: Prepared, window: WindowSettings, train: bool) -> int:
     seconds = window.train_stride_s if train else window.predict_stride_s
-    if seconds == 0:
-        return window.frames or len(prepared)
-    return samples_per(seconds, prepared.timeline, prepared.sampling)
+    return stride_in_samples(seconds, window.frames, prepared.timeline, prepared.sampling)
 
 
 def _check_alike(prepared: Sequence[Prepared]) -> None:

@@ -71,6 +71,16 @@ def samples_per(seconds: float, timeline: Timeline, sampling: Sampling) -> int:
     return max(1, int(np.floor(seconds / interval + 0.5)))
 
 
+def stride_in_samples(seconds: float, size: int, timeline: Timeline, sampling: Sampling) -> int:
+    """Return the samples from one window of `size` samples to the next; 0 seconds: side by side.
+
+    `size` 0 stands for a window over the whole recording.
+    """
+    if seconds == 0:
+        return size or len(sampling)
+    return samples_per(seconds, timeline, sampling)
+
+
 @dataclass(frozen=True, eq=False)
 class Windows:
     """Windows over `n` samples, in order of `start`; all of one length.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from murine.data.prepared import PICTURES
-from murine.data.windows import Sampling, Stitcher, Windows, plan, samples_per
+from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
 from murine.models.contract import Batch
 from murine.predict.partial import Partial
 from murine.progress import Task
@@ -120,9 +120,7 @@ def predict_rows(
 
 def _stride(run: TrainedRun, source: Source) -> int:
     window = run.recipe.window
-    if window.predict_stride_s == 0:
-        return window.frames or len(source.sampling)
-    return samples_per(window.predict_stride_s, source.timeline, source.sampling)
+    return stride_in_samples(window.predict_stride_s, window.frames, source.timeline, source.sampling)
 
 
 def _batch(reader: _Reader, windows: Windows, chosen: Sequence[int], run: TrainedRun) -> Batch:
