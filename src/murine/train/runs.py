@@ -25,13 +25,14 @@ from murine.errors import InputError
 from murine.files import write_json
 from murine.models import load_model, save_model
 from murine.models.contract import Model
+from murine.models.saved import DESCRIPTION, WEIGHTS
 from murine.pose.scaler import Scaler
 from murine.train.checking import recipe_faults
 from murine.train.checkpoint import STATE_FILE, load_state
 from murine.types import Ethogram
 
-MODEL_FILE = "model.json"
-WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = DESCRIPTION
+WEIGHTS_FILE = WEIGHTS
 CONFIG_FILE = "config.toml"
 SPLITS_FILE = "splits.json"
 ENVIRONMENT_FILE = "environment.json"

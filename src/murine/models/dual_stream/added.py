@@ -11,8 +11,8 @@ from torch import nn
 
 from murine.models.blocks import Triple, channels_last, keras_initialise, same_size
 from murine.models.contract import Batch, Model, Output
+from murine.models.dual_stream.entries import add_published
 from murine.models.dual_stream.layers import ClipInput, DenseJoint, Head, Primary, scaled
-from murine.models.factory import MODELS, ModelEntry
 from murine.models.settings import Count, Natural, Positive, Share
 
 Kernels = tuple[tuple[int, int], ...]
@@ -110,17 +110,7 @@ class BaselineStandalone(BaselineSharing):
     sharing = False
 
 
-def _entry(build: type[AddedStreams], published: int) -> ModelEntry:
-    return ModelEntry(
-        build=build,
-        streams=build.streams,
-        family="dual_stream",
-        source="Nwokedi et al., dual-stream spatiotemporal networks, Tables 1 and 2 (Baseline)",
-        published=published,
-        counted={"classes": 8},
-        tiny={"width": 0.25, "frames": 4, "size": [64, 64], "head_units": [16]},
-    )
+TINY = {"width": 0.25, "frames": 4, "size": [64, 64], "head_units": [16]}
 
-
-MODELS.add("baseline_sharing", _entry(BaselineSharing, 11_315_848))
-MODELS.add("baseline_standalone", _entry(BaselineStandalone, 11_348_728))
+add_published("baseline_sharing", BaselineSharing, "Baseline", 11_315_848, TINY)
+add_published("baseline_standalone", BaselineStandalone, "Baseline", 11_348_728, TINY)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from murine.models.blocks import channels_last, keras_initialise, max_pool, same_size
 from murine.models.contract import Batch, Model, Output
+from murine.models.dual_stream.entries import add_published
 from murine.models.dual_stream.layers import ClipInput, Head, Inception, join, scaled
-from murine.models.factory import MODELS, ModelEntry
 from murine.models.settings import Count, Natural, Positive, Share
 
 
@@ -119,17 +119,7 @@ class SRSStandalone(SRSSharing):
     sharing = False
 
 
-def _entry(build: type[ConcatenatedStreams], published: int) -> ModelEntry:
-    return ModelEntry(
-        build=build,
-        streams=build.streams,
-        family="dual_stream",
-        source="Nwokedi et al., dual-stream spatiotemporal networks, Tables 1 and 2 (SRS)",
-        published=published,
-        counted={"classes": 8},
-        tiny={"width": 0.5, "frames": 4, "size": [32, 32], "head_units": [16]},
-    )
+TINY = {"width": 0.5, "frames": 4, "size": [32, 32], "head_units": [16]}
 
-
-MODELS.add("srs_sharing", _entry(SRSSharing, 9_671_872))
-MODELS.add("srs_standalone", _entry(SRSStandalone, 9_670_024))
+add_published("srs_sharing", SRSSharing, "SRS", 9_671_872, TINY)
+add_published("srs_standalone", SRSStandalone, "SRS", 9_670_024, TINY)
