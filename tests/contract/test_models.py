@@ -210,13 +210,19 @@ def test_learns_eight_samples_by_heart(name: str) -> None:
     settings: dict[str, object] = {"dropout": 0.0} if "dropout" in model_settings(name) else {}
     if "norm_momentum" in model_settings(name):
         settings["norm_momentum"] = 0.2
+    # A network without normalisation may die of a high rate, on one machine and not on another.
+    shares = (_share_learnt(name, settings, rate) for rate in (3e-3, 1e-3))
+    assert any(share > 0.97 for share in shares)
+
+
+def _share_learnt(name: str, settings: dict[str, object], rate: float) -> float:
     model = tiny(name, **settings)
     batch = make_batch(name, model, 8)
     target = torch.randint(
         0, CLASSES, (8, frames_out(model, batch)), generator=torch.Generator().manual_seed(1)
     )
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(200):
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(300):
         optimizer.zero_grad()
         output = model.train()(batch)
         loss = sum(
@@ -229,7 +235,7 @@ def test_learns_eight_samples_by_heart(name: str) -> None:
     with torch.no_grad():
         for _ in range(20):  # the running statistics of batch norms lag behind the weights
             model(batch)
-        assert (model.eval()(batch).logits.argmax(-1) == target).float().mean() > 0.97
+        return float((model.eval()(batch).logits.argmax(-1) == target).float().mean())
 
 
 def test_description_counts_parameters_as_published() -> None:

@@ -9,6 +9,7 @@ from murine.config.recipes import (
     save_recipe,
 )
 from murine.config.settings import (
+    EmbeddingSettings,
     InputSettings,
     Recipe,
     SplitSettings,
@@ -17,6 +18,7 @@ from murine.config.settings import (
 )
 
 __all__ = [
+    "EmbeddingSettings",
     "InputSettings",
     "Recipe",
     "RecipeInfo",

@@ -17,6 +17,7 @@ from murine.config.convert import (
     show,
 )
 from murine.config.settings import (
+    EmbeddingSettings,
     InputSettings,
     Recipe,
     SplitSettings,
@@ -30,6 +31,7 @@ from murine.files import write_text
 SECTIONS: dict[str, type] = {
     "input": InputSettings,
     "window": WindowSettings,
+    "embedding": EmbeddingSettings,
     "training": TrainingSettings,
     "split": SplitSettings,
 }

@@ -64,12 +64,44 @@ class InputSettings(_Checked):
 class WindowSettings(_Checked):
     """How a recording is cut: `frames` per window (0: the whole recording); strides in seconds, 0 for
     windows side by side. `label`: the rule for a clip model, "centre", "last", "majority", "unanimous".
+    `tail`: what a recording's last, incomplete window is to training, "keep" (moved back to fit) or "drop".
     """
 
     frames: int = rule(8, low=0)
     train_stride_s: float = rule(0.0, low=0)
     predict_stride_s: float = rule(0.0, low=0)
     label: str = rule("majority", choices=("centre", "last", "majority", "unanimous"))
+    tail: str = rule("keep", choices=("keep", "drop"))
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings(_Checked):
+    """Where the stream "embedding" comes from: a row of numbers per sample, computed once and cached.
+
+    Either `backbone`, a network of single pictures (`models.backbones`), with `weights` (a file; "": the
+    backbone's own file in the weights folder; "random": fresh ones), or `recipe`: the network that this
+    recipe trains on the same training recordings first, its window laid around each sample. `size`: height
+    and width of the pictures, (0, 0) for those the network is built for; crop and photometry are those of
+    the input. `normalise`: rows have length 1.
+    """
+
+    backbone: str = ""
+    weights: str = ""
+    recipe: str = ""
+    size: tuple[int, int] = rule((0, 0), low=0)
+    normalise: bool = False
+    batch_size: int = rule(32, low=1)
+    precision: str = rule("float32", choices=("float32", "bfloat16"))
+
+    def _together(self) -> list[str]:
+        faults = []
+        if self.backbone and self.recipe:
+            faults.append("backbone: an embedding comes from a backbone or from a recipe; name one of them")
+        if self.weights and not self.backbone:
+            faults.append("weights: of which backbone? Name it (embedding.backbone)")
+        if 0 in self.size and any(self.size):
+            faults.append("size: height and width above 0, or 0, 0 for the network's own")
+        return faults
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,15 @@ class TrainingSettings(_Checked):
     """How weights are learned. `loss` names one of `train.losses`; `class_weights` uses
     n / (classes x n_c); `early_stopping` is a number of epochs without a better validation loss
     (0: off); `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
+
+    `initial`: a trained model's folder, or a file of published weights that the network can read, to begin
+    from; what does not fit the new head begins anew. `freeze`: parts of the network (beginnings of names of
+    its parameters, or "all but head") that stay as they are for `freeze_epochs` (0: throughout); then
+    everything learns, at `thaw_factor` times the rate. `watch`: what tells the best epoch, "loss" or "pr_auc"
+    of the validation recordings. `balance`: how rare behaviours come to weigh more, beside `class_weights`:
+    "none"; "draw" (windows drawn so that each comes equally often); "overlap" (rarer ones cut into windows
+    that overlap more); "duplicate" (windows of rarer ones repeated). `per_behaviour`: a network of its own for
+    each behaviour, which only tells it from everything else. `compile`: torch.compile.
     """
 
     epochs: int = rule(85, low=1)
@@ -102,6 +143,19 @@ class TrainingSettings(_Checked):
     device: str = "auto"
     workers: int = rule(0, low=0)
     tensorboard: bool = False
+    initial: str = ""
+    freeze: tuple[str, ...] = ()
+    freeze_epochs: int = rule(0, low=0)
+    thaw_factor: float = rule(1.0, above=0)
+    watch: str = rule("loss", choices=("loss", "pr_auc"))
+    balance: str = rule("none", choices=("none", "draw", "overlap", "duplicate"))
+    per_behaviour: bool = False
+    compile: bool = False
+
+    def _together(self) -> list[str]:
+        if self.freeze_epochs and not self.freeze:
+            return ['freeze_epochs: of which part? Name it, such as freeze = ["all but head"]']
+        return []
 
 
 @dataclass(frozen=True)
@@ -159,6 +213,7 @@ class Recipe(_Checked):
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     input: InputSettings = InputSettings()
     window: WindowSettings = WindowSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     training: TrainingSettings = TrainingSettings()
     split: SplitSettings = SplitSettings()
     postprocess: tuple[Mapping[str, Any], ...] = ()

@@ -29,15 +29,24 @@ class Model(nn.Module):
     `predicts`: "all" frames of a window, or one label for the "centre" or the "last" frame.
     Scaling of pixels and masking of padding happen inside `forward`. `configuration` is what rebuilds
     the model (name, classes, features, settings), written by the factory and saved beside the weights.
+
+    `head_names`: beginnings of the names of the parameters that depend on the behaviours; a transfer to other
+    behaviours replaces them. `described`: columns of `describe`, 0 for a model without.
     """
 
     streams: ClassVar[tuple[str, ...]] = ()
+    head_names: ClassVar[tuple[str, ...]] = ("head.",)
     predicts: Literal["all", "centre", "last"] = "all"
     window: int | None = None
+    described: int = 0
     configuration: Mapping[str, Any] = MappingProxyType({})
 
     def forward(self, batch: Batch) -> Output:
         """Return the logits of a batch."""
+        raise NotImplementedError
+
+    def describe(self, batch: Batch) -> Tensor:
+        """Return the features (B, described) of each window that the head would judge: an embedding."""
         raise NotImplementedError
 
     def keras_parameters(self) -> int:

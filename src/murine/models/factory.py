@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from murine.errors import ConfigError, InputError
 from murine.models.contract import Model
 from murine.models.settings import Setting, check_settings, read_settings
 from murine.registry import Registry
+
+ReadWeights = Callable[[Path, Model], tuple[dict[str, Tensor], str]]
+"""A file and the model it is for, to tensors by the model's own names (those of its head only where they
+fit) and the layout in words. Raises InputError that lists every tensor missing, extra or of another shape."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class ModelEntry:
 
     `build` is called with classes (and features, if its signature has them) and its settings. `published`
     is the parameter count in its paper, by Keras' rules; `counted`: the arguments that it was counted at.
-    `tiny`: settings of a small version for tests.
+    `tiny`: settings of a small version for tests. `read_weights`: reads a file of published weights in any
+    known layout as the state of such a model, and says which layout it met.
     """
 
     build: Callable[..., Model]
@@ -31,6 +38,7 @@ class ModelEntry:
     published: int | None = None
     counted: Mapping[str, int] = field(default_factory=lambda: {"classes": 8})
     tiny: Mapping[str, Any] = field(default_factory=dict)
+    read_weights: ReadWeights | None = None
 
     @property
     def takes_features(self) -> bool:
