@@ -11,8 +11,10 @@ import numpy as np
 from murine import formats
 from murine.cache import Cache, write_rows
 from murine.config import InputSettings
+from murine.data.embedding import Embedder
 from murine.data.prepared import PICTURES, Prepared, StoredArray, Stream
 from murine.data.source import Source, open_source
+from murine.data.windows import sample_frames
 from murine.errors import InputError, StorageError
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_bouts, load_pose, timeline
@@ -28,24 +30,32 @@ def prepare(
     *,
     animals: Sequence[str] = (),
     keypoints: Sequence[str] = (),
+    embedder: Embedder | None = None,
     progress: Progress = SILENT,
 ) -> Prepared:
     """Return a recording's streams, from the cache or newly made, and its labels.
 
-    `animals`, `keypoints`: names in the order wanted (`source.arrange_pose`). A recording without labels
-    is unlabelled throughout. Raises InputError for files that do not fit, StorageError for a full disk.
+    `animals`, `keypoints`: names in the order wanted (`source.arrange_pose`). `embedder`: who makes the
+    stream "embedding". Without any stream the labels come alone. A recording without labels is unlabelled
+    throughout. Raises InputError for files that do not fit, StorageError for a full disk.
     """
-    cache = Cache() if cache is None else cache
     times = timeline(recording)
-    source = open_source(
-        recording,
-        settings,
-        streams,
-        timeline=times,
-        pose=load_pose(project, recording) if _tracks(recording, settings, streams) else None,
-        animals=animals,
-        keypoints=keypoints,
-    )
+    sampling = sample_frames(times, settings.spacing_s)
+    kept: dict[str, Stream] = {}
+    keys: dict[str, str] = {}
+    source = None
+    if streams:
+        tracks = _tracks(recording, settings, streams, embedder)
+        source = open_source(
+            recording,
+            settings,
+            streams,
+            timeline=times,
+            pose=load_pose(project, recording) if tracks else None,
+            animals=animals,
+            keypoints=keypoints,
+            embedder=embedder,
+        )
     target = np.full((len(times), len(project.ethogram)), UNLABELLED, dtype=np.int8)
     if project.is_labelled(recording):
         bouts = load_bouts(project, recording)
@@ -53,9 +63,11 @@ def prepare(
             # refuses frames without a behaviour now, also between samples: scores are of all frames
             bouts.classes()
         target = bouts.frames()
-    target = target[source.sampling.samples]
-    kept = cached_streams(source, cache, progress=progress)
-    return Prepared(recording.id, kept, target, source.sampling, times, project.ethogram, source.keys())
+    target = target[sampling.samples]
+    if source is not None:
+        keys = source.keys()
+        kept = cached_streams(source, cache, progress=progress)
+    return Prepared(recording.id, kept, target, sampling, times, project.ethogram, keys)
 
 
 def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -102,6 +114,9 @@ def cached_streams(
     return result
 
 
-def _tracks(recording: Recording, settings: InputSettings, streams: Sequence[str]) -> bool:
+def _tracks(
+    recording: Recording, settings: InputSettings, streams: Sequence[str], embedder: Embedder | None
+) -> bool:
     crops = bool(settings.crop_keypoint) and bool(set(streams) & set(PICTURES))
-    return recording.pose is not None and ("pose" in streams or crops)
+    described = "embedding" in streams and embedder is not None and embedder.tracks(settings)
+    return recording.pose is not None and ("pose" in streams or crops or described)

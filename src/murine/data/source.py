@@ -16,8 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from murine import formats
 from murine.config import InputSettings
+from murine.data.embedding import Embedder
 from murine.data.pooling import MeanPool
-from murine.data.prepared import PICTURES
+from murine.data.prepared import PICTURES, TABLES
 from murine.data.windows import Sampling, sample_frames
 from murine.errors import InputError, suggest
 from murine.files import file_hash, value_hash
@@ -37,7 +38,8 @@ class Source:
     """A recording, its sampling, and how `settings` turn its files into `streams`.
 
     `video`, `pose`: what those streams need, None otherwise; the pose is as long as the timeline.
-    `hashes`: of the contents of the files used, by "video" and "pose".
+    `hashes`: of the contents of the files used, by "video" and "pose". `embedder` with `seen`: who makes
+    the stream "embedding", and the recording as it sees it.
     """
 
     recording: str
@@ -48,29 +50,39 @@ class Source:
     video: Video | None
     pose: Pose | None
     hashes: dict[str, str]
+    embedder: Embedder | None = None
+    seen: Source | None = None
 
     def chunks(self, start: int = 0, chunk: int = 256) -> Iterator[tuple[int, Streams]]:
         """Give (first sample, streams of n samples) one after the other, from sample `start` on.
 
-        rgb and flow (n, H, W, channels) uint8; pose (n, F) float32, unscaled, NaN where unknown. The
-        values depend neither on `start` nor on `chunk`, and memory does not grow with the recording.
+        rgb and flow (n, H, W, channels) uint8; pose (n, F) float32, unscaled, NaN where unknown;
+        embedding (n, F) float32. The values depend neither on `start` nor on `chunk`, and memory does not
+        grow with the recording.
         """
+        parts: dict[str, Iterator[tuple[int, NDArray[np.float32]]]] = {}
+        if "pose" in self.streams:
+            parts["pose"] = self._pose_rows(start)
+        if "embedding" in self.streams:
+            assert self.embedder is not None
+            assert self.seen is not None
+            parts["embedding"] = self.embedder.rows(self.seen, self.sampling, start, chunk)
         pictures = self._spec()
         if pictures is None:
-            for first, rows in self._pose_rows(start):
-                yield first, {"pose": rows}
+            leading = next(iter(parts))
+            rest = {name: _Reader(part) for name, part in parts.items() if name != leading}
+            for first, rows in parts[leading]:
+                yield first, {leading: rows, **{n: table.read(len(rows)) for n, table in rest.items()}}
             return
         assert self.video is not None
-        table = _Reader(self._pose_rows(start)) if "pose" in self.streams else None
+        tables = {name: _Reader(part) for name, part in parts.items()}
         centres = self._centres()
         samples = self.sampling.samples
         for first, streams in stream_chunks(
             self.video, samples, pictures, centres=centres, start=start, chunk=chunk
         ):
-            whole: Streams = dict(streams)
-            if table is not None:
-                whole["pose"] = table.read(len(next(iter(streams.values()))))
-            yield first, whole
+            count = len(next(iter(streams.values())))
+            yield first, {**streams, **{name: table.read(count) for name, table in tables.items()}}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], DTypeLike]]:
         """Return the shape and type of each whole stream, as `Cache.build` wants them."""
@@ -85,6 +97,9 @@ class Source:
                 symmetric=self.settings.symmetric,
             )  # fmt: skip
             result["pose"] = ((len(self.sampling), len(names)), np.float32)
+        if "embedding" in self.streams:
+            assert self.embedder is not None
+            result["embedding"] = ((len(self.sampling), self.embedder.features), np.float32)
         return result
 
     def keys(self) -> dict[str, str]:
@@ -110,6 +125,8 @@ class Source:
             names = {"animals": self.pose.animals, "keypoints": self.pose.keypoints}
             table = {**table, **names, "features": chosen.pose_features}
         parts = {"rgb": picture, "flow": {**picture, **flow}, "pose": table}
+        if self.embedder is not None and self.seen is not None:
+            parts["embedding"] = {**common, "embedder": self.embedder.key, "of": self.seen.keys()}
         return {name: value_hash({"stream": name, **parts[name]}) for name in self.streams}
 
     def _spec(self) -> StreamSpec | None:
@@ -171,16 +188,25 @@ def open_source(
     pose: Pose | None = None,
     animals: Sequence[str] = (),
     keypoints: Sequence[str] = (),
+    embedder: Embedder | None = None,
 ) -> Source:
     """Open what these streams need of a recording's files.
 
     `timeline`, `pose`: where they are known already (a project's pose, cut to its video). `animals`,
     `keypoints`: the names and order a trained network expects, see `arrange_pose`; the file's own by
-    default. Raises InputError for a missing file, an unknown stream or keypoint, a pose of another length.
+    default. `embedder`: who makes the stream "embedding". Raises InputError for a missing file, an unknown
+    stream or keypoint, a pose of another length.
     """
-    unknown = [name for name in streams if name not in (*PICTURES, "pose")]
+    unknown = [name for name in streams if name not in (*PICTURES, *TABLES)]
     if unknown or not streams:
-        raise InputError(f"recordings give the streams rgb, flow and pose; asked for: {list(streams)}")
+        raise InputError(
+            f"recordings give the streams rgb, flow, pose and embedding; asked for: {list(streams)}"
+        )
+    if "embedding" in streams and embedder is None:
+        raise InputError(
+            "the model sees an embedding, and the recipe does not say of what: name a backbone or a recipe "
+            "(embedding.backbone, embedding.recipe)"
+        )
     sees = bool(set(streams) & set(PICTURES))
     tracks = "pose" in streams or (sees and bool(settings.crop_keypoint))
     if sees and recording.video is None:
@@ -206,9 +232,13 @@ def open_source(
     if sees and recording.video is not None:
         hashes["video"] = file_hash(recording.video)
     sampling = sample_frames(timeline, settings.spacing_s)
+    seen = None
+    if embedder is not None and "embedding" in streams:
+        seen = embedder.open(recording, settings, timeline, pose)
+        hashes = {**seen.hashes, **hashes}
     return Source(
         recording.id, timeline, sampling, settings, tuple(streams),
-        video if sees else None, pose if tracks else None, hashes,
+        video if sees else None, pose if tracks else None, hashes, embedder if seen else None, seen,
     )  # fmt: skip
 
 

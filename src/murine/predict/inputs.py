@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from murine import formats
+from murine.data.embedding import Embedder
 from murine.data.prepared import PICTURES
 from murine.data.source import Source, open_source
 from murine.errors import InputError
@@ -81,8 +82,8 @@ def _jobs_of(run: TrainedRun, path: Path, fps: float | None) -> list[Job]:
     return [_file_job(run, path, fps)]
 
 
-def open_job(run: TrainedRun, job: Job) -> Source:
-    """Open the files of a recording as the network sees them.
+def open_job(run: TrainedRun, job: Job, embedder: Embedder | None = None) -> Source:
+    """Open the files of a recording as the network sees them; `embedder` as `run_embedder` returns it.
 
     Raises InputError for files that cannot be read, lack a keypoint or do not fit each other.
     """
@@ -91,24 +92,21 @@ def open_job(run: TrainedRun, job: Job) -> Source:
     times = pose = None
     if job.project is not None:
         times = timeline(recording)
-        if recording.pose is not None and _tracks(run):
+        if recording.pose is not None and run.tracks:
             pose = load_pose(job.project, recording)
     return open_source(
-        recording, settings, streams, timeline=times, pose=pose, animals=animals, keypoints=keypoints
-    )
+        recording, settings, streams, timeline=times, pose=pose, animals=animals, keypoints=keypoints,
+        embedder=embedder,
+    )  # fmt: skip
 
 
 def _sees(run: TrainedRun) -> bool:
-    return bool(set(run.model.streams) & set(PICTURES))
-
-
-def _tracks(run: TrainedRun) -> bool:
-    return "pose" in run.model.streams or (_sees(run) and bool(run.recipe.input.crop_keypoint))
+    return bool(set(run.sees) & set(PICTURES))
 
 
 def _file_job(run: TrainedRun, path: Path, fps: float | None) -> Job:
     require_file(path, "video" if _sees(run) else "pose file")
-    if _sees(run) and _tracks(run):
+    if _sees(run) and run.tracks:
         raise InputError(
             f"{path}: model '{run.name}' needs a video and its pose together, which one file cannot say. "
             "Pair them with 'murine init', then predict the project folder."
@@ -117,7 +115,7 @@ def _file_job(run: TrainedRun, path: Path, fps: float | None) -> Job:
     if _sees(run):
         if not is_video and _is_pose(path):
             raise InputError(
-                f"{path}: model '{run.name}' sees video ({' and '.join(run.model.streams)}), and a pose file "
+                f"{path}: model '{run.name}' sees video ({' and '.join(run.sees)}), and a pose file "
                 "came. Give the video it was tracked in."
             )
         return Job(Recording(_name(path), video=path), path)

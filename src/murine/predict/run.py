@@ -9,9 +9,11 @@ from typing import Any
 
 from murine import __version__, formats
 from murine.config import recipe_to_dict
+from murine.data.embedding import Embedder
 from murine.errors import InputError
 from murine.files import results_folder, value_hash
 from murine.postprocess import Step, apply, make_steps
+from murine.predict.describe import run_embedder
 from murine.predict.inputs import Job, find_jobs, open_job
 from murine.predict.partial import Partial
 from murine.predict.stream import predict_recording
@@ -44,13 +46,14 @@ def predict(
     run = load_run(run_folder)
     jobs = find_jobs(run, inputs, fps)
     steps = make_steps(run.recipe.postprocess)
+    embedder = run_embedder(run, device)
     written: list[Path] = []
     faults: list[str] = []
     with results_folder(Path(out)) as out, progress.task("predicting", len(jobs), "recordings") as task:
         for job in jobs:
             task.note(job.recording.id)
             try:
-                written.append(_predict_one(run, job, out, steps, resume, device, progress))
+                written.append(_predict_one(run, embedder, job, out, steps, resume, device, progress))
             except InputError as error:
                 if len(jobs) == 1:
                     raise
@@ -73,6 +76,7 @@ def predict(
 
 def _predict_one(
     run: TrainedRun,
+    embedder: Embedder | None,
     job: Job,
     out: Path,
     steps: Sequence[Step],
@@ -80,7 +84,7 @@ def _predict_one(
     device: str,
     progress: Progress,
 ) -> Path:
-    source = open_job(run, job)
+    source = open_job(run, job, embedder)
     key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
     name = job.recording.id
     path = out / f"{name}.parquet"

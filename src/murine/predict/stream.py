@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
-from murine.models.contract import Batch
 from murine.predict.partial import Partial
 from murine.progress import Task
 from murine.train.device import autocast, choose_device, to_device, use_channels_last
@@ -101,10 +100,10 @@ def predict_rows(
     stitcher = Stitcher(samples, len(run.ethogram), first=first)
     size = recipe.training.batch_size
     begin = windows.first_touching(first) // size * size
-    reader = _Reader(source, int(windows.start[begin]) if begin < len(windows) else samples)
+    reader = SampleReader(source, int(windows.start[begin]) if begin < len(windows) else samples)
     for at in range(begin, len(windows), size):
         chosen = range(at, min(at + size, len(windows)))
-        batch = to_device(_batch(reader, windows, chosen, run), where, channels_last=channels_last)
+        batch = to_device(window_batch(reader, windows, chosen, run), where, channels_last=channels_last)
         with torch.inference_mode(), autocast(where, recipe.training.precision):
             logits = model(batch).logits
         values = probabilities(logits, exclusive=run.ethogram.exclusive).cpu().numpy()
@@ -123,7 +122,9 @@ def _stride(run: TrainedRun, source: Source) -> int:
     return stride_in_samples(window.predict_stride_s, window.frames, source.timeline, source.sampling)
 
 
-def _batch(reader: _Reader, windows: Windows, chosen: Sequence[int], run: TrainedRun) -> Batch:
+def window_batch(
+    reader: SampleReader, windows: Windows, chosen: Sequence[int], run: TrainedRun
+) -> dict[str, torch.Tensor]:
     """Return the batch of some windows; padding is what the data set of training pads with."""
     first, last = int(windows.start[chosen[0]]), int(windows.stop[chosen[-1]])
     held = reader.read(first, min(last, windows.n))
@@ -146,7 +147,7 @@ def _batch(reader: _Reader, windows: Windows, chosen: Sequence[int], run: Traine
     return batch
 
 
-class _Reader:
+class SampleReader:
     """Samples in order of windows: keeps what a later window needs and forgets what none does."""
 
     def __init__(self, source: Source, start: int) -> None:

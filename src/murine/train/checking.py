@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from murine.config import Recipe
+from murine.config import Recipe, load_recipe
 from murine.data.augment import AUGMENT, check_augment
 from murine.data.splits import group_names
-from murine.errors import ConfigError, suggest
+from murine.errors import ConfigError, InputError, suggest
 from murine.models import MODELS, setting_faults
+from murine.models.backbones import BACKBONES
+from murine.models.backbones.registry import TIMM
 from murine.pose import FEATURES
 from murine.postprocess import make_steps
 from murine.project import Project
@@ -39,11 +41,30 @@ def recipe_faults(recipe: Recipe) -> list[str]:
                 f"window.frames: 0 means whole recordings, and the pictures of '{recipe.model}' would not "
                 "fit into memory; choose a number of frames"
             )
+        if "embedding" in MODELS[recipe.model].streams:
+            faults += _embedding_faults(recipe)
     try:
         make_steps(recipe.postprocess)
     except ConfigError as error:
         faults += error.faults
     return faults
+
+
+def _embedding_faults(recipe: Recipe) -> list[str]:
+    """Return what is wrong with where a model's embedding comes from."""
+    chosen = recipe.embedding
+    if not chosen.backbone and not chosen.recipe:
+        return [f"embedding: '{recipe.model}' sees one; name a backbone or a recipe that makes it"]
+    if chosen.backbone and not chosen.backbone.startswith(TIMM):
+        return _unknown("embedding.backbone", [chosen.backbone], BACKBONES)
+    if chosen.recipe == recipe.name:
+        return ["embedding.recipe: a recipe cannot be its own stage before"]
+    if chosen.recipe:
+        try:
+            load_recipe(chosen.recipe, check=recipe_faults)
+        except InputError as error:
+            return [f"embedding.recipe: {error}"]
+    return []
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -30,8 +30,16 @@ from murine.predictions import WITHIN, read_header, read_prediction, write_predi
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts
 from murine.train.run import check_folder, short_name, train_split
-from murine.train.runs import CONFIG_FILE, MODEL_FILE, SPLITS_FILE, TrainedRun, write_environment
-from murine.train.study import Study, open_study
+from murine.train.runs import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    SPLITS_FILE,
+    STAGE_FOLDER,
+    TrainedRun,
+    load_run,
+    write_environment,
+)
+from murine.train.study import Study, described, open_study
 from murine.types import Bouts, FloatArray, Prediction
 
 Frames = NDArray[np.int8]
@@ -107,9 +115,10 @@ def evaluate(
             folder = out / "folds" / split.name
             trained = not (resume and (folder / MODEL_FILE).exists())
             run = train_split(study, split, folder, resume=resume, progress=progress)
+            seen = study if study.stage is None else _staged(study, folder, progress)
             for id_ in split.test:
                 paths[id_] = out / WITHIN / f"{id_}.parquet"
-                _predict(study, run, split, id_, paths[id_], anew=trained)
+                _predict(seen, run, split, id_, paths[id_], anew=trained)
             if not trained:
                 reused.append(split.name)
             task.advance()
@@ -120,6 +129,11 @@ def evaluate(
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
     write_json(out / SCORES_FILE, scores)
     return Evaluation(out, tuple(paths.values()), scores)
+
+
+def _staged(study: Study, folder: Path, progress: Progress) -> Study:
+    """Return the study as a fold's own stage describes it."""
+    return described(study, load_run(folder / STAGE_FOLDER), progress=progress)
 
 
 def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path, *, anew: bool) -> None:

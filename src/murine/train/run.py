@@ -12,6 +12,7 @@ import torch
 
 from murine.config import Recipe, save_recipe
 from murine.data.dataset import WindowDataset
+from murine.data.embedding import FrameEmbedder
 from murine.data.prepared import Prepared
 from murine.data.sampling import binary_weights, class_counts, class_weights, known_counts
 from murine.data.splits import Split, training_split
@@ -20,27 +21,31 @@ from murine.files import results_folder, write_json
 from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
 from murine.pose.scaler import fit_scaler
+from murine.predict.describe import keep_backbone
 from murine.progress import SILENT, Progress
 from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers, load_state
 from murine.train.loop import fit
 from murine.train.runs import (
+    BACKBONE_FILE,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
     MODEL_FILE,
     SPLITS_FILE,
+    STAGE_FOLDER,
     WEIGHTS_FILE,
+    EmbeddingLayout,
     PoseLayout,
     TrainedRun,
     load_run,
     save_run,
     write_environment,
 )
-from murine.train.study import Study, frame_rate, open_study, rgb_statistics
+from murine.train.study import Study, described, frame_rate, open_study, rgb_statistics
 from murine.train.tensorboard import tensorboard_log
 from murine.types import Ethogram
 
 OWN_FILES = (
-    MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE,
+    MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE, BACKBONE_FILE,
 )  # fmt: skip
 """What training writes into a run folder, and all that starting anew removes from it."""
 
@@ -73,6 +78,8 @@ def train(
         study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
     )
     train_split(study, split, Path(folder), resume=resume, progress=progress)
+    if isinstance(study.embedder, FrameEmbedder):
+        keep_backbone(folder, study.embedder)
     return Path(folder)
 
 
@@ -85,6 +92,8 @@ def train_split(
     study: Study, split: Split, folder: Path, *, resume: bool = True, progress: Progress = SILENT
 ) -> TrainedRun:
     """Train on one split's training recordings, stop by its validation recordings; return the network.
+
+    The stage before, if the recipe names one, is trained first, on the same recordings.
 
     What is learned from data besides weights (feature scaling, brightness, class weights) comes from the
     training recordings alone. A finished run of the same identity is only loaded, and takes the
@@ -99,6 +108,9 @@ def train_split(
         if (folder / MODEL_FILE).exists():
             return _decided_by(study.recipe, load_run(folder), folder)
         try:
+            if study.stage is not None:
+                stage = train_split(study.stage, split, folder / STAGE_FOLDER, progress=progress)
+                study = described(study, stage, progress=progress)
             return _train_split(study, split, folder, identity, progress)
         except InputError:
             if not (folder / STATE_FILE).exists():
@@ -168,6 +180,7 @@ def _train_split(
         hash="",
         identity=identity,
         pose=layout,
+        embedding=_embedding_layout(study),
         fps=frame_rate(training),
     )
     save_run(folder, run)
@@ -211,10 +224,25 @@ def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) ->
     return create_model(
         recipe.model,
         classes=len(study.ethogram),
-        features=None if layout is None else len(layout.scaler),
+        features=_features(training, layout),
         settings=settings,
         seed=recipe.training.seed,
     )
+
+
+def _features(training: list[Prepared], layout: PoseLayout | None) -> int | None:
+    """Return the columns of the table that the network sees, None for one that sees pictures."""
+    if layout is not None:
+        return len(layout.scaler)
+    table = training[0].streams.get("embedding")
+    return None if table is None else int(table.shape[1])
+
+
+def _embedding_layout(study: Study) -> EmbeddingLayout | None:
+    maker = study.embedder
+    if maker is None:
+        return None
+    return EmbeddingLayout(maker.key, maker.sees, maker.tracks(study.recipe.input))
 
 
 def _pose_layout(study: Study, split: Split) -> PoseLayout | None:
@@ -253,4 +281,5 @@ def _tell_never_shown(
 def _clear(folder: Path) -> None:
     for name in OWN_FILES:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    for name in ("tensorboard", STAGE_FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)

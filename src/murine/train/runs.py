@@ -36,6 +36,9 @@ WEIGHTS_FILE = WEIGHTS
 CONFIG_FILE = "config.toml"
 SPLITS_FILE = "splits.json"
 ENVIRONMENT_FILE = "environment.json"
+BACKBONE_FILE = "backbone.safetensors"
+STAGE_FOLDER = "stage"
+"""Within a run folder, where the network sees an embedding: what makes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +61,30 @@ class PoseLayout:
         return cls(tuple(form["animals"]), tuple(form["keypoints"]), scaler)
 
 
+@dataclass(frozen=True)
+class EmbeddingLayout:
+    """What a model's embedding is made of: `key` of its maker, the streams that one `sees`, and whether it
+    `tracks` (needs a pose, to see or to crop).
+    """
+
+    key: str
+    sees: tuple[str, ...]
+    tracks: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-like form."""
+        return {"key": self.key, "sees": list(self.sees), "tracks": self.tracks}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> EmbeddingLayout:
+        """Return the layout that `to_dict` described."""
+        return cls(str(form["key"]), tuple(form["sees"]), bool(form["tracks"]))
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """A trained network and how to feed it. `pose` is None for a network that sees no pose; `fps` is the
-    frame rate of the training recordings if they agree; `hash` is of the weights and their description,
+    """A trained network and how to feed it. `pose`, `embedding` are None for a network that sees none; `fps`
+    is the frame rate of the training recordings if they agree; `hash` is of the weights and their description,
     `identity` of what they were learned from and how.
     """
 
@@ -72,8 +95,24 @@ class TrainedRun:
     hash: str
     identity: str = ""
     pose: PoseLayout | None = None
+    embedding: EmbeddingLayout | None = None
     fps: float | None = None
     folder: Path | None = None
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """The streams of a recording's files that it takes, an embedding's instead of the embedding."""
+        own = tuple(name for name in self.model.streams if name != "embedding")
+        made = () if self.embedding is None else self.embedding.sees
+        return tuple(dict.fromkeys((*own, *made)))
+
+    @property
+    def tracks(self) -> bool:
+        """True if it needs a recording's pose: to see it, or to crop by it."""
+        pictures = bool({"rgb", "flow"} & set(self.model.streams))
+        crops = pictures and bool(self.recipe.input.crop_keypoint)
+        described = self.embedding is not None and self.embedding.tracks
+        return "pose" in self.model.streams or crops or described
 
 
 def save_run(folder: Path, run: TrainedRun) -> None:
@@ -81,6 +120,7 @@ def save_run(folder: Path, run: TrainedRun) -> None:
     extra = {
         "recipe": recipe_to_dict(run.recipe),
         "pose": None if run.pose is None else run.pose.to_dict(),
+        "embedding": None if run.embedding is None else run.embedding.to_dict(),
         "fps": run.fps,
         "identity": run.identity,
     }
@@ -119,10 +159,12 @@ def load_run(folder: Path) -> TrainedRun:
     recipe = recipe_from_dict(extra["recipe"], source=folder / MODEL_FILE, check=recipe_faults)
     try:
         pose = None if extra.get("pose") is None else PoseLayout.from_dict(extra["pose"])
+        made = extra.get("embedding")
+        embedding = None if made is None else EmbeddingLayout.from_dict(made)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / MODEL_FILE}: damaged (pose: {type(error).__name__} {error}). Copy the folder again "
-            "from its source."
+            f"{folder / MODEL_FILE}: damaged (pose or embedding: {type(error).__name__} {error}). Copy the folder "
+            "again from its source."
         ) from error
     return TrainedRun(
         model=loaded.model,
@@ -132,6 +174,7 @@ def load_run(folder: Path) -> TrainedRun:
         hash=loaded.hash,
         identity=extra.get("identity", ""),
         pose=pose,
+        embedding=embedding,
         fps=extra.get("fps"),
         folder=folder,
     )

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from murine.cache import Cache
-from murine.config import Recipe, recipe_to_dict
+from murine.config import Recipe, load_recipe, recipe_to_dict
+from murine.data.embedding import Embedder
 from murine.data.prepare import pose_names, prepare
 from murine.data.prepared import Prepared
 from murine.data.splits import Split
 from murine.errors import InputError, ProjectError
 from murine.files import value_hash
 from murine.models import MODELS
+from murine.predict.describe import StageEmbedder, frame_embedder
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_project
-from murine.train.checking import check_recipe, check_suits
+from murine.train.checking import check_recipe, check_suits, recipe_faults
+from murine.train.device import choose_device
+from murine.train.runs import TrainedRun
 from murine.types import Ethogram, Recording
 
 _WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
@@ -35,14 +39,19 @@ class Study:
     """A project, a recipe, and all labelled recordings prepared as the recipe wants them.
 
     `animals`, `keypoints`: of the pose, in the order of its features; empty for a network without pose.
+    `embedder`: who makes the embedding, None where no network sees one. `stage`: the study of the recipe
+    whose network must be trained first, to describe the recordings for this one (`described`).
     """
 
+    folder: Path
     project: Project
     recipe: Recipe
     recordings: tuple[Recording, ...]
     prepared: dict[str, Prepared]
     animals: tuple[str, ...] = ()
     keypoints: tuple[str, ...] = ()
+    embedder: Embedder | None = None
+    stage: Study | None = None
 
     @property
     def ethogram(self) -> Ethogram:
@@ -71,9 +80,12 @@ class Study:
                 target = np.ascontiguousarray(prepared.target)
                 digest = hashlib.blake2b(target.tobytes(), digest_size=16).hexdigest()
                 data[recording.id] = [digest, dict(prepared.keys)]
+        decisive = [settings["model"], settings["input"], settings["window"], training]
+        if self.stage is not None:
+            decisive += [settings["embedding"], self.stage.identity(split)]
         return value_hash(
             {
-                "settings": [settings["model"], settings["input"], settings["window"], training],
+                "settings": decisive,
                 "ethogram": self.ethogram.to_dict(),
                 "split": [split.train, split.validation],
                 "data": data,
@@ -101,9 +113,42 @@ def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SIL
             "to tell apart. Name a background behaviour in project.toml, or label a second behaviour."
         )
     check_suits(recipe, project)
-    streams, cache = MODELS[recipe.model].streams, Cache()
-    animals: tuple[str, ...] = ()
-    keypoints: tuple[str, ...] = ()
+    streams, embedder, stage = MODELS[recipe.model].streams, None, None
+    if "embedding" in streams and recipe.embedding.recipe:
+        stage = open_study(project_folder, _stage_recipe(recipe), progress=progress)
+        streams = tuple(name for name in streams if name != "embedding")
+    elif "embedding" in streams:
+        embedder = frame_embedder(recipe.embedding, recipe.training.seed, recipe.training.device)
+    study = Study(Path(project_folder), project, recipe, recordings, {}, embedder=embedder, stage=stage)
+    study = _prepared(study, streams, progress)
+    absent = np.flatnonzero(study.label_counts.sum(axis=0) == 0)
+    if len(absent):
+        names = ", ".join(project.ethogram.behaviours[i] for i in absent)
+        raise InputError(
+            f"{project_folder}: no labelled frame shows {names}. Label some, or take it out of the ethogram "
+            "in project.toml (and its name into 'ignore', if label files have it)."
+        )
+    return study
+
+
+def described(study: Study, stage: TrainedRun, *, progress: Progress = SILENT) -> Study:
+    """Return a study whose recordings carry what its stage's trained network makes of them."""
+    training = study.recipe.training
+    embedder = StageEmbedder(stage, study.recipe.embedding, choose_device(training.device))
+    return _prepared(replace(study, embedder=embedder), MODELS[study.recipe.model].streams, progress)
+
+
+def _stage_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of the stage before, with this one's seed and device."""
+    stage = load_recipe(recipe.embedding.recipe, check=recipe_faults)
+    training = replace(stage.training, seed=recipe.training.seed, device=recipe.training.device)
+    return replace(stage, training=training)
+
+
+def _prepared(study: Study, streams: Sequence[str], progress: Progress) -> Study:
+    """Return a study with all its recordings prepared; raises ProjectError listing those that cannot be."""
+    project, recipe, recordings, cache = study.project, study.recipe, study.recordings, Cache()
+    animals, keypoints = study.animals, study.keypoints
     prepared: dict[str, Prepared] = {}
     faults: list[str] = []
     with progress.task("preparing", len(recordings), "recordings") as task:
@@ -114,23 +159,15 @@ def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SIL
                     animals, keypoints = pose_names(recording)
                 prepared[recording.id] = prepare(
                     project, recording, recipe.input, streams, cache,
-                    animals=animals, keypoints=keypoints, progress=progress,
+                    animals=animals, keypoints=keypoints, embedder=study.embedder, progress=progress,
                 )  # fmt: skip
             except InputError as error:
                 named = str(error).startswith(f"recording '{recording.id}'")
                 faults.append(str(error) if named else f"recording '{recording.id}': {error}")
             task.advance()
     if faults:
-        raise ProjectError(project_folder, faults)
-    study = Study(project, recipe, recordings, prepared, animals, keypoints)
-    absent = np.flatnonzero(study.label_counts.sum(axis=0) == 0)
-    if len(absent):
-        names = ", ".join(project.ethogram.behaviours[i] for i in absent)
-        raise InputError(
-            f"{project_folder}: no labelled frame shows {names}. Label some, or take it out of the ethogram "
-            "in project.toml (and its name into 'ignore', if label files have it)."
-        )
-    return study
+        raise ProjectError(study.folder, faults)
+    return replace(study, prepared=prepared, animals=animals, keypoints=keypoints)
 
 
 def rgb_statistics(prepared: Sequence[Prepared]) -> tuple[float, float]:

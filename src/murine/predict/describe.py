@@ -1,0 +1,152 @@
+"""Where the stream "embedding" of a trained network comes from: a backbone's file or the stage before it.
+
+S samples, F features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from murine.config import EmbeddingSettings, InputSettings
+from murine.data.embedding import Embedder, FrameEmbedder, finished_rows
+from murine.data.source import Source, open_source
+from murine.data.windows import Sampling, Windows
+from murine.errors import InputError
+from murine.files import replacing, value_hash
+from murine.models.backbones import Backbone, create_backbone
+from murine.predict.stream import SampleReader, window_batch
+from murine.train.device import autocast, choose_device, to_device
+from murine.train.runs import BACKBONE_FILE, STAGE_FOLDER, TrainedRun, load_run
+from murine.types import Pose, Recording, Timeline
+
+Rows = NDArray[np.float32]
+
+
+class StageEmbedder:
+    """What a trained clip network makes of the window around each sample, before its own head."""
+
+    def __init__(self, run: TrainedRun, settings: EmbeddingSettings, device: torch.device) -> None:
+        if not run.model.described:
+            raise InputError(
+                f"recipe '{run.recipe.name}': its model '{run.name}' does not describe windows, so no other "
+                "network can learn from it. Name a recipe with a clip network, such as c3d-lstm/c3d"
+            )
+        self.run = run
+        self.settings = settings
+        self.features = run.model.described
+        self._device = device
+        self._inner = run_embedder(run, str(device))
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        """Which streams the stage looks at in the end."""
+        return self.run.sees
+
+    @property
+    def key(self) -> str:
+        """Hash of the network and of what becomes of its rows."""
+        return value_hash([self.run.hash, self.settings.normalise, self.settings.precision])
+
+    def tracks(self, settings: InputSettings) -> bool:
+        """Return whether the stage sees pose or crops by it; `settings` of later stages do not matter."""
+        return self.run.tracks
+
+    def open(
+        self, recording: Recording, settings: InputSettings, timeline: Timeline, pose: Pose | None
+    ) -> Source:
+        """Return the recording as the stage's own recipe prepares it."""
+        run = self.run
+        animals, keypoints = ((), ()) if run.pose is None else (run.pose.animals, run.pose.keypoints)
+        return open_source(
+            recording, run.recipe.input, run.model.streams, timeline=timeline, pose=pose,
+            animals=animals, keypoints=keypoints, embedder=self._inner,
+        )  # fmt: skip
+
+    def rows(
+        self, seen: Source, samples: Sampling, start: int, chunk: int
+    ) -> Iterator[tuple[int, Rows]]:
+        """Give (first sample, rows (n, F)): of the stage's window whose centre is nearest to each sample,
+        shifted inwards at the recording's ends.
+        """
+        size, total = self.run.recipe.window.frames, len(seen.sampling)
+        starts = seen.sampling.owner[samples.samples] - size // 2
+        starts = np.clip(starts, 0, max(total - size, 0)).astype(np.int64)
+        # Samples closer together than the stage's own see the same window: it is described once.
+        unique, which = np.unique(starts, return_inverse=True)
+        windows = Windows(total, "centre", unique, unique + size, unique, unique + 1)
+        first = int(which[start]) if start < len(which) else len(unique)
+        reader = SampleReader(seen, int(unique[first]) if first < len(unique) else total)
+        done = start
+        for at in range(first, len(unique), self.settings.batch_size):
+            chosen = range(at, min(at + self.settings.batch_size, len(unique)))
+            rows = self._describe(window_batch(reader, windows, chosen, self.run))
+            stop = int(np.searchsorted(which, chosen.stop))
+            yield done, finished_rows(rows[which[done:stop] - at], self.settings)
+            done = stop
+
+    def _describe(self, batch: dict[str, torch.Tensor]) -> Rows:
+        model = self.run.model.to(self._device).eval()
+        moved = to_device(batch, self._device, channels_last=self.run.recipe.training.channels_last)
+        with torch.inference_mode(), autocast(self._device, self.settings.precision):
+            rows = model.describe(moved)
+        return rows.float().cpu().numpy()
+
+
+def frame_embedder(settings: EmbeddingSettings, seed: int, device: str = "auto") -> FrameEmbedder:
+    """Return the embedder of a recipe's backbone, its weights read from where the recipe says.
+
+    Raises InputError for an unknown backbone, or weights that are missing or do not fit.
+    """
+    backbone = create_backbone(settings.backbone, settings.weights, seed)
+    return FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device))
+
+
+def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
+    """Return who makes the embedding that a trained network sees, None for one that sees none.
+
+    A stage lies in the run's folder; so does a backbone, unless the run is a fold of an evaluation: then
+    its weights are read from where the recipe says. Raises InputError where they are missing or others.
+    """
+    if run.embedding is None:
+        return None
+    assert run.folder is not None
+    settings = run.recipe.embedding
+    if settings.recipe:
+        return StageEmbedder(load_run(run.folder / STAGE_FOLDER), settings, choose_device(device))
+    kept = run.folder / BACKBONE_FILE
+    if kept.exists():
+        backbone = create_backbone(settings.backbone, "random")
+        backbone.load_state_dict(safetensors.torch.load_file(kept))
+        embedder = FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device))
+    else:
+        embedder = frame_embedder(settings, run.recipe.training.seed, device)
+    if embedder.key != run.embedding.key:
+        raise InputError(
+            f"{run.folder}: was trained on the embedding of '{settings.backbone}' with other weights than "
+            "those found now. Put back the file it was trained with (embedding.weights), or train again"
+        )
+    return embedder
+
+
+def keep_backbone(folder: Path, embedder: FrameEmbedder) -> None:
+    """Write a backbone's weights into a run folder, so that prediction needs nothing else."""
+    path = Path(folder) / BACKBONE_FILE
+    if not path.exists():
+        tensors = {k: v.detach().cpu().contiguous() for k, v in embedder.backbone.state_dict().items()}
+        with replacing(path) as part:
+            part.write_bytes(safetensors.torch.save(tensors))
+
+
+def _hash(backbone: Backbone) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
