@@ -1,6 +1,6 @@
 """Networks: one file or folder per family, had by name through the factory."""
 
-from murine.models import dual_stream, ms_tcn
+from murine.models import dual_stream, ms_tcn, recurrent, temporal_conv, transformer
 from murine.models.contract import Batch, Model, Output
 from murine.models.factory import (
     MODELS,
@@ -27,6 +27,9 @@ __all__ = [
     "load_model",
     "model_settings",
     "ms_tcn",
+    "recurrent",
     "save_model",
     "setting_faults",
+    "temporal_conv",
+    "transformer",
 ]

@@ -50,10 +50,17 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def keras_parameters(self) -> int:
-        """Return the count as Keras makes it: parameters and batch-norm statistics."""
+        """Return the count as Keras makes it: parameters and batch-norm statistics, one bias per LSTM."""
         statistics = sum(
             buffer.numel()
             for name, buffer in self.named_buffers()
             if name.endswith(("running_mean", "running_var"))
         )
-        return sum(p.numel() for p in self.parameters()) + statistics
+        second_biases = sum(
+            parameter.numel()
+            for module in self.modules()
+            if isinstance(module, nn.LSTM)
+            for name, parameter in module.named_parameters()
+            if name.startswith("bias_hh")
+        )
+        return sum(p.numel() for p in self.parameters()) + statistics - second_biases

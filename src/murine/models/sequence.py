@@ -1,0 +1,81 @@
+"""What the networks over embeddings have in common: one row of numbers per frame in, logits of every frame out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from murine.errors import InputError
+from murine.models.contract import Batch, Model, Output
+
+KERAS_NORM = 1e-3
+"""Epsilon of Keras' normalisation layers."""
+
+
+class SequenceHead(nn.Module):
+    """Base of the heads: `forward` takes x (B, T, F) and mask (B, T) and returns logits (B, T, C).
+
+    Frames outside the mask may hold anything, NaN too; their logits are zero, and nothing of them reaches
+    another frame. `classify` is the last, dense layer.
+    """
+
+    classify: nn.Linear
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, F), (B, T) -> (B, T, C)."""
+        # Chosen, not multiplied: NaN times zero is NaN.
+        steps = self.steps(torch.where(mask[..., None], x, 0.0), mask)
+        logits: Tensor = torch.where(mask[..., None], self.classify(steps), 0.0)
+        return logits
+
+    def steps(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, F), zero outside the mask -> what the dense layer sees of every frame, (B, T, units)."""
+        raise NotImplementedError
+
+
+class EmbeddingModel(Model):
+    """A head over the stream "embedding", of any length."""
+
+    streams = ("embedding",)
+    head_names = ("head.classify.",)
+    predicts = "all"
+
+    def __init__(self, features: int, head: SequenceHead) -> None:
+        super().__init__()
+        self.features = features
+        self.head = head
+
+    def forward(self, batch: Batch) -> Output:
+        """Return logits (B, T, classes) of every frame, zero outside the mask."""
+        x = batch["embedding"]
+        if x.shape[-1] != self.features:
+            raise InputError(
+                f"embeddings of {x.shape[-1]} columns came; this network is built for {self.features}. "
+                "They must come from the backbone or recipe that it was trained with"
+            )
+        mask = batch.get("mask")
+        if mask is None:
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        return Output(self.head(x.float(), mask))
+
+
+def keras_dense(layer: nn.Linear) -> nn.Linear:
+    """Set a dense layer as Keras does, Glorot uniform weights and zero bias, and return it."""
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def keras_he_normal(layer: nn.Conv1d) -> nn.Conv1d:
+    """Set a convolution as Keras' He-normal does, and return it: a normal cut at two deviations, of variance
+    2 / inputs, and zero bias.
+    """
+    inputs = layer.weight[0].numel()
+    # A unit normal cut at +-2 has the deviation 0.8796.
+    deviation = math.sqrt(2 / inputs) / 0.87962566103423978
+    nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
