@@ -17,6 +17,7 @@ from murine.formats import boris as boris
 from murine.formats import caltech as caltech
 from murine.formats import clips as clips
 from murine.formats import deeplabcut as deeplabcut
+from murine.formats import mit as mit
 from murine.formats import table as table
 from murine.formats.alignment import edge_offset
 from murine.formats.base import (
