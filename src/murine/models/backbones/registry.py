@@ -66,7 +66,9 @@ def find_weights(name: str, weights: str = "") -> Path:
     if weights:
         path = Path(weights).expanduser()
         if not path.is_file():
-            raise InputError(f"{path}: the weights of backbone '{name}' were expected there; no such file.")
+            raise InputError(
+                f"{path}: the weights of backbone '{name}' were expected there; no such file."
+            )
         return path
     file = BACKBONES[name].file
     path = weights_folder() / file
