@@ -97,8 +97,12 @@ class FrameEmbedder:
         self, seen: Source, samples: Sampling, start: int, chunk: int
     ) -> Iterator[tuple[int, Rows]]:
         """Give (first sample, rows (n, F)), as `Embedder.rows` says."""
-        for first, streams in seen.chunks(start, chunk):
-            yield first, self.describe(streams["rgb"])
+        size = self.settings.batch_size
+        # Batches are cut alike from wherever one begins, so that rows are the same to the last bit.
+        for first, streams in seen.chunks(start // size * size, max(chunk // size, 1) * size):
+            rows = self.describe(streams["rgb"])
+            if first + len(rows) > start:
+                yield max(first, start), rows[max(start - first, 0) :]
 
     def describe(self, pictures: NDArray[np.uint8]) -> Rows:
         """Return (N, F) of (N, H, W, 3) RGB pictures."""

@@ -81,11 +81,14 @@ class StageEmbedder:
         # Samples closer together than the stage's own see the same window: it is described once.
         unique, which = np.unique(starts, return_inverse=True)
         windows = Windows(total, "centre", unique, unique + size, unique, unique + 1)
-        first = int(which[start]) if start < len(which) else len(unique)
-        reader = SampleReader(seen, int(unique[first]) if first < len(unique) else total)
-        done = start
-        for at in range(first, len(unique), self.settings.batch_size):
-            chosen = range(at, min(at + self.settings.batch_size, len(unique)))
+        if start >= len(which):
+            return
+        size_of_batch, done = self.settings.batch_size, start
+        # Batches are cut alike from wherever one begins, so that rows are the same to the last bit.
+        begin = int(which[start]) // size_of_batch * size_of_batch
+        reader = SampleReader(seen, int(unique[begin]))
+        for at in range(begin, len(unique), size_of_batch):
+            chosen = range(at, min(at + size_of_batch, len(unique)))
             rows = self._describe(window_batch(reader, windows, chosen, self.run))
             stop = int(np.searchsorted(which, chosen.stop))
             yield done, finished_rows(rows[which[done:stop] - at], self.settings)
