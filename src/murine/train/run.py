@@ -6,6 +6,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from murine.train.runs import (
 from murine.train.study import Study, described, frame_rate, open_study, rgb_statistics
 from murine.train.tensorboard import tensorboard_log
 from murine.types import Ethogram
+from murine.video.flow import CHANNELS
 
 OWN_FILES = (
     MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE, BACKBONE_FILE,
@@ -207,15 +209,21 @@ def check_folder(folder: Path, identity: str, *, within: Path | None = None) -> 
         )
 
 
-def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) -> Model:
-    """Return the recipe's network with fresh weights, fitted to the project's behaviours and input."""
-    recipe, given = study.recipe, study.recipe.input
-    derived = {
+def derived_settings(recipe: Recipe, *, exclusive: bool) -> dict[str, Any]:
+    """Return the settings of a network that follow from its recipe's input and the project's behaviours."""
+    given = recipe.input
+    return {
         "frames": recipe.window.frames,
         "size": given.size,
-        "flow_channels": 3 if given.flow_encoding == "hsv" else 2,
-        "exclusive": study.ethogram.exclusive,
+        "flow_channels": CHANNELS[given.flow_encoding],
+        "exclusive": exclusive,
     }
+
+
+def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) -> Model:
+    """Return the recipe's network with fresh weights, fitted to the project's behaviours and input."""
+    recipe = study.recipe
+    derived = derived_settings(recipe, exclusive=study.ethogram.exclusive)
     settings = complete_settings(recipe.model, recipe.model_settings, derived)
     wanted = {"rgb_mean", "rgb_std"} & set(model_settings(recipe.model))
     if wanted and not wanted & set(recipe.model_settings):
