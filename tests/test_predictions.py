@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from murine.errors import InputError, VersionError
-from murine.predictions import find_predictions, read_header, read_prediction, write_prediction
+from murine.predictions import (
+    ROWS,
+    find_predictions,
+    open_prediction,
+    read_header,
+    read_prediction,
+    write_pieces,
+    write_prediction,
+)
 from murine.types import Ethogram, Prediction, Timeline
 
 
@@ -30,7 +40,9 @@ def make(n: int = 7, names: tuple[str, ...] = ("rest", "walk"), seed: int = 0) -
 @given(
     n=st.integers(1, 40),
     names=st.lists(
-        st.sampled_from(["rest", "walk", "frame", "time", "é è", "a,b"]), min_size=1, unique=True
+        st.sampled_from(["rest", "walk", "frame", "time", "é è", "a,b", "wall.rear"]),
+        min_size=1,
+        unique=True,
     ),
     seed=st.integers(0, 9),
 )
@@ -61,15 +73,89 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     write_prediction(path, make(seed=1))
     before = path.read_bytes()
 
-    def broken(table: object, where: Path, **_: object) -> None:
-        Path(where).write_bytes(b"half")
+    def broken(self: pq.ParquetWriter, batch: pa.RecordBatch) -> None:
+        self.write_table(pa.Table.from_batches([batch.slice(0, 3)]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pq, "write_table", broken)
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", broken)
     with pytest.raises(KeyboardInterrupt):
         write_prediction(path, make(seed=2))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("n", [1, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 100])
+@pytest.mark.parametrize("length", [333, ROWS, 2 * ROWS])
+def test_a_file_is_the_same_however_its_pieces_are_cut(tmp_path: Path, n: int, length: int) -> None:
+    before = make(n)
+    write_prediction(tmp_path / "whole.parquet", before)
+    values = before.probabilities
+    pieces = (values[at : at + length] for at in range(0, n, length))
+    write_pieces(
+        tmp_path / "pieces.parquet", pieces, recording=before.recording, ethogram=before.ethogram,
+        timeline=before.timeline, meta=before.meta,
+    )  # fmt: skip
+    assert (tmp_path / "pieces.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    file = pq.ParquetFile(tmp_path / "pieces.parquet")
+    assert file.num_row_groups == -(-n // ROWS)
+    assert file.read().column("frame").to_pylist() == list(range(n))
+    stored = open_prediction(tmp_path / "pieces.parquet")
+    assert max(len(piece) for piece in stored.pieces()) <= ROWS
+    np.testing.assert_array_equal(np.concatenate(list(stored.pieces())), values)
+    np.testing.assert_array_equal(stored.timeline.times, before.timeline.times)
+
+
+def test_pieces_that_are_no_prediction_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+
+    def write(values: np.ndarray, frames: int) -> None:
+        write_pieces(
+            path, [values[:2], values[2:]], recording="m", ethogram=Ethogram(("rest", "walk")),
+            timeline=Timeline.uniform(frames, 25), meta={},
+        )  # fmt: skip
+
+    good = np.full((ROWS + 5, 2), 0.5, dtype=np.float32)
+    for row, value, words in ((ROWS + 3, np.nan, f"frame {ROWS + 3}"), (7, 1.5, "outside 0..1")):
+        bad = good.copy()
+        bad[row, 1] = value
+        with pytest.raises(InputError, match=words):
+            write(bad, len(bad))
+    with pytest.raises(InputError, match=r"x 2 behaviours; came \(16384, 3\)"):
+        write(np.full((ROWS, 3), 0.5, dtype=np.float32), ROWS)
+    with pytest.raises(ValueError, match="rows came for the 9 frames"):
+        write(good[:8], 9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_another_program_wrote_again_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    before = make(50)
+    write_prediction(path, before)
+    table = pq.read_table(path)
+    wide = table.set_column(2, "rest", table.column("rest").cast(pa.float64()))
+    pq.write_table(wide, path, row_group_size=7)
+    after = read_prediction(path)
+    np.testing.assert_array_equal(after.probabilities, before.probabilities)
+    empty = pa.chunked_array([pa.array([None, *table.column("walk").to_pylist()[1:]], pa.float32())])
+    pq.write_table(table.set_column(3, "walk", empty), path)
+    with pytest.raises(InputError, match="does not cover frame 0"):
+        read_prediction(path)
+
+
+def test_writing_and_reading_load_no_pandas(tmp_path: Path) -> None:
+    """Pandas takes 40 MB and half a second, and where it is installed pyarrow loads it for a trifle."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from murine.predictions import read_prediction, write_prediction\n"
+        "from murine.types import Ethogram, Prediction, Timeline\n"
+        "values = np.full((9, 1), .5, np.float32); path = Path(sys.argv[1])\n"
+        "write_prediction(path, Prediction('m', Ethogram(('a',)), values, Timeline.uniform(9, 25), {}))\n"
+        "assert len(read_prediction(path)) == 9\n"
+        "print('pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "x.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

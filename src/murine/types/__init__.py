@@ -8,7 +8,7 @@ from murine.types.arrays import UNLABELLED, BoolArray, FloatArray, IntArray
 from murine.types.bouts import Bouts, runs
 from murine.types.ethogram import Ethogram
 from murine.types.pose import Pose
-from murine.types.recording import LabelChoice, Prediction, Recording
+from murine.types.recording import LabelChoice, Prediction, Recording, check_probabilities
 from murine.types.timeline import Timeline
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "Prediction",
     "Recording",
     "Timeline",
+    "check_probabilities",
     "runs",
 ]

@@ -16,7 +16,14 @@ UNLABELLED = -1
 
 
 def frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:
-    """Return a copy that cannot be written."""
+    """Return an array that cannot be written: a copy, unless it is such an array of its own already."""
+    if (
+        type(array) is np.ndarray
+        and array.dtype == dtype
+        and array.base is None
+        and not array.flags.writeable
+    ):
+        return array
     copy = np.array(array, dtype=dtype)
     copy.setflags(write=False)
     return copy

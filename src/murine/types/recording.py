@@ -84,17 +84,30 @@ class Prediction:
 
     def __post_init__(self) -> None:
         values = frozen(self.probabilities, np.float32)
-        if values.shape != (len(self.timeline), len(self.ethogram)):
-            raise InputError(
-                f"prediction of '{self.recording}' must be {len(self.timeline)} frames x "
-                f"{len(self.ethogram)} behaviours; came {values.shape}"
-            )
-        if np.isnan(values).any():
-            frame = int(np.isnan(values).any(axis=1).argmax())
-            raise InputError(f"prediction of '{self.recording}' does not cover frame {frame}")
-        if (values < -1e-5).any() or (values > 1 + 1e-5).any():
-            raise InputError(f"prediction of '{self.recording}' has values outside 0..1")
+        check_probabilities(values, (len(self.timeline), len(self.ethogram)), self.recording)
         object.__setattr__(self, "probabilities", values)
 
     def __len__(self) -> int:
         return len(self.timeline)
+
+
+def check_probabilities(
+    values: NDArray[np.float32], expected: tuple[int, int], recording: str, *, first: int = 0
+) -> None:
+    """Raise InputError unless values are frames x behaviours as expected, all there and within 0..1.
+
+    `first`: the number of the first frame, where they are a piece of a recording.
+    """
+    if values.shape != expected:
+        raise InputError(
+            f"prediction of '{recording}' must be {expected[0]} frames x {expected[1]} behaviours; "
+            f"came {values.shape}"
+        )
+    if not values.size:
+        return
+    low, high = values.min(), values.max()  # NaN if any value is
+    if np.isnan(low):
+        frame = first + int(np.isnan(values).any(axis=1).argmax())
+        raise InputError(f"prediction of '{recording}' does not cover frame {frame}")
+    if low < -1e-5 or high > 1 + 1e-5:
+        raise InputError(f"prediction of '{recording}' has values outside 0..1")
