@@ -18,9 +18,11 @@ from murine.postprocess import (
     MinimumBout,
     Viterbi,
     apply,
+    apply_pieces,
     decide,
     make_steps,
 )
+from murine.postprocess.smoothing import smoothed
 from murine.types import Bouts, Ethogram, Prediction, Timeline
 
 RATE = 10.0
@@ -255,6 +257,67 @@ def test_a_list_of_steps_is_applied_in_order():
     by_hand = MinimumBout(0.5)(by_hand, timeline, WITH_REST)
     assert bouts.intervals() == Bouts.from_frames(WITH_REST, by_hand.astype(int)).intervals()
     assert min(stop - start for start, stop, _ in bouts.intervals()) >= 5
+
+
+def cut(values: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Pieces of lengths drawn, some of them a single row."""
+    rng = np.random.default_rng(seed)
+    places = np.flatnonzero(rng.random(len(values) - 1) < rng.choice([0.02, 0.2, 0.9])) + 1
+    return np.split(values, places)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 300),
+    st.lists(st.tuples(st.sampled_from([Median, Box]), st.integers(0, 40)), max_size=3),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_recording_in_pieces_is_smoothed_like_the_whole(length, chosen, seed):
+    values = np.random.default_rng(seed).random((length, 2)).astype(np.float32)
+    timeline = Timeline.uniform(length, RATE)
+    steps = [kind(2 * half / RATE) for kind, half in chosen]
+    whole = values
+    for step in steps:
+        whole = step(whole, timeline, MULTI)
+    pieces = list(smoothed(cut(values, seed), steps, timeline, MULTI))
+    together = np.concatenate(pieces)
+    if any(isinstance(step, Box) for step in steps):
+        assert together == pytest.approx(whole, abs=1e-12)  # running sums round by where they begin
+    else:
+        assert np.array_equal(together, whole)
+
+
+def test_smoothing_in_pieces_holds_little():
+    """What is held at once is a few windows, however long the recording."""
+    seen = []
+
+    class Told(Median):
+        def __call__(self, values, timeline, ethogram):
+            seen.append(len(values))
+            return super().__call__(values, timeline, ethogram)
+
+    values = np.random.default_rng(0).random((20_000, 2)).astype(np.float32)
+    timeline = Timeline.uniform(len(values), RATE)
+    list(smoothed(np.split(values, 200), [Told(4.0), Told(2.0)], timeline, MULTI))  # 100 rows each
+    assert max(seen) <= 4 * 30 + 100 + 2 * 30
+    assert sum(seen) < 2 * 2 * len(values)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.sampled_from([MULTI, PLAIN, WITH_REST]), st.integers(0, 2**32 - 1))
+def test_bouts_of_pieces_are_the_bouts_of_the_whole(length, ethogram, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.dirichlet(np.ones(len(ethogram)) * 0.5, length).astype(np.float32)
+    timeline = Timeline(np.cumsum(rng.uniform(0.05, 0.15, length)))
+    steps = [Median(0.5), Viterbi(float(rng.choice([0.0, 0.8]))), Closing(0.3), MinimumBout(0.4)]
+    got = apply_pieces(cut(values, seed), timeline, ethogram, steps)
+    by_hand = values
+    for step in steps:
+        by_hand = step(by_hand, timeline, ethogram)
+    expected = Bouts.from_frames(ethogram, by_hand.astype(int))
+    assert got.intervals() == expected.intervals()
+    assert got.annotated.tolist() == expected.annotated.tolist()
+    assert apply(Prediction("r", ethogram, values, timeline), steps).intervals() == got.intervals()
 
 
 def test_all_faults_of_a_list_come_together():

@@ -7,19 +7,20 @@ one: the most probable behaviour, or in a multi-label ethogram those of at least
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import ConfigError, InputError, suggest
-from murine.postprocess.base import ORDER, STEPS, Decided, Step
+from murine.postprocess.base import ORDER, STEPS, Decided, Decision, Smoothing, Step
 from murine.postprocess.bouts import Closing, MinimumBout
-from murine.postprocess.decision import Viterbi, decide
-from murine.postprocess.smoothing import Box, Median
-from murine.types import Bouts, Prediction
+from murine.postprocess.decision import Viterbi, decide, decide_pieces
+from murine.postprocess.smoothing import Box, Median, smoothed
+from murine.predictions import pieces_of
+from murine.types import Bouts, Ethogram, Prediction, Timeline, runs
 
 __all__ = [
     "STEPS",
@@ -31,6 +32,7 @@ __all__ = [
     "Step",
     "Viterbi",
     "apply",
+    "apply_pieces",
     "decide",
     "make_steps",
 ]
@@ -84,15 +86,30 @@ def apply(prediction: Prediction, steps: Sequence[Step] = ()) -> Bouts:
 
     Raises ConfigError if the steps are not in order, InputError if one names an unknown behaviour.
     """
+    pieces = pieces_of(prediction.probabilities)
+    return apply_pieces(pieces, prediction.timeline, prediction.ethogram, steps)
+
+
+def apply_pieces(
+    pieces: Iterable[NDArray[Any]],
+    timeline: Timeline,
+    ethogram: Ethogram,
+    steps: Sequence[Step] = (),
+) -> Bouts:
+    """Turn probabilities that come piece by piece (n, C) into bouts, as `apply` does.
+
+    Memory: a few bytes per frame and behaviour, for what was decided. Raises as `apply` does.
+    """
     faults = _order_faults(steps)
     if faults:
         raise ConfigError("postprocess", faults)
-    ethogram, timeline = prediction.ethogram, prediction.timeline
-    values: NDArray[Any] = prediction.probabilities
-    for step in (s for s in steps if s.kind == "probabilities"):
-        values = step(values, timeline, ethogram)
-    decisions = [s for s in steps if s.kind == "decision"]
-    decided = decisions[0](values, timeline, ethogram) if decisions else decide(values, ethogram)
+    smoothing = [cast(Smoothing, s) for s in steps if s.kind == "probabilities"]
+    values = smoothed(pieces, smoothing, timeline, ethogram)
+    decisions = [cast(Decision, s) for s in steps if s.kind == "decision"]
+    over = decisions[0].over if decisions else decide_pieces
+    decided = over(values, timeline, ethogram)
     for step in (s for s in steps if s.kind == "bouts"):
         decided = step(decided, timeline, ethogram)
-    return Bouts.from_frames(ethogram, decided.astype(np.int8))
+    rows = [(a, b, c) for c in range(len(ethogram)) for a, b in runs(decided[:, c])]
+    start, stop, column = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    return Bouts(ethogram, len(timeline), start, stop, column, np.array([[0, len(timeline)]]))

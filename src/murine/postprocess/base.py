@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -27,6 +27,20 @@ class Step(Protocol):
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> NDArray[Any]:
         """Return new values; those that came are left as they are."""
+
+
+class Smoothing(Step, Protocol):
+    """A step on probabilities, which may be given a piece of a recording at a time."""
+
+    def reach(self, timeline: Timeline) -> int:
+        """Return how many frames to each side of a frame decide its new values."""
+
+
+class Decision(Step, Protocol):
+    """A decision, which may be given a recording piece by piece."""
+
+    def over(self, pieces: Iterable[NDArray[Any]], timeline: Timeline, ethogram: Ethogram) -> Decided:
+        """Return the (T, C) decisions of pieces (n, C) that follow each other."""
 
 
 STEPS: Registry[Callable[..., Step]] = Registry("post-processing step")

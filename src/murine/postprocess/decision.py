@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +20,16 @@ def decide(values: NDArray[Any], ethogram: Ethogram) -> Decided:
     if not ethogram.exclusive:
         return np.asarray(values >= 0.5)
     return np.asarray(values.argmax(axis=1)[:, None] == np.arange(len(ethogram)))
+
+
+def decide_pieces(pieces: Iterable[NDArray[Any]], timeline: Timeline, ethogram: Ethogram) -> Decided:
+    """Return the plain decisions (T, C) of pieces (n, C) that follow each other."""
+    result = np.empty((len(timeline), len(ethogram)), dtype=bool)
+    at = 0
+    for piece in pieces:
+        result[at : at + len(piece)] = decide(piece, ethogram)
+        at += len(piece)
+    return result
 
 
 @STEPS.register("viterbi")
@@ -45,47 +57,54 @@ class Viterbi:
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
         """Return (T, C) decisions by exact dynamic programming."""
+        return self.over([values], timeline, ethogram)
+
+    def over(self, pieces: Iterable[NDArray[Any]], timeline: Timeline, ethogram: Ethogram) -> Decided:
+        """Return the (T, C) decisions of pieces (n, C); held are a byte or two per frame and behaviour."""
         if not self.mean_bout_s:
-            return decide(values, ethogram)
+            return decide_pieces(pieces, timeline, ethogram)
         elapsed = np.diff(timeline.times) / self.mean_bout_s
         if ethogram.exclusive:
-            log = self._log(values)
-            path = _viterbi(log[:, None, :], elapsed)[:, 0]
+            logs = (self._log(piece)[:, None, :] for piece in pieces)
+            path = _viterbi(logs, elapsed)[:, 0]
             return np.asarray(path[:, None] == np.arange(len(ethogram)))
-        log = np.stack([self._log(1.0 - values), self._log(values)], axis=2)
-        return np.asarray(_viterbi(log, elapsed) == 1)
+        logs = (np.stack([self._log(1.0 - p), self._log(p)], axis=2) for p in pieces)
+        return np.asarray(_viterbi(logs, elapsed) == 1)
 
     def _log(self, values: NDArray[Any]) -> NDArray[np.float64]:
         return self.emission * np.log(np.clip(values.astype(np.float64), 1e-6, 1.0))
 
 
-def _viterbi(log: NDArray[np.float64], elapsed: FloatArray) -> NDArray[np.int64]:
-    """Return the best path (T, N) of N independent chains from `log` (T, N, S).
+def _viterbi(logs: Iterator[NDArray[np.float64]], elapsed: FloatArray) -> NDArray[np.integer[Any]]:
+    """Return the best path (T, N) of N independent chains from pieces of their logarithms (n, N, S).
 
     `elapsed` (T - 1,): time between frames in mean bouts. All changes of state are equally probable, and
     never more than staying, so the best predecessor of a state is itself or the best of all states:
     O(T S) instead of O(T S^2).
     """
-    length, chains, states = log.shape
+    first = next(logs)
+    length, (chains, states) = len(elapsed) + 1, first.shape[1:]
+    kind = np.min_scalar_type(states)
     if states == 1:
-        return np.zeros((length, chains), dtype=np.int64)
+        return np.zeros((length, chains), dtype=kind)
     # P(same after dt) = 1/S + (1 - 1/S) e, P(another one) = (1 - e)/S, e = exp(-dt/mean S/(S - 1)).
     decay = elapsed * states / (states - 1)
     stay = np.log1p((states - 1) * np.exp(-decay)) - np.log(states)
     change = np.log(np.maximum(-np.expm1(-decay), 1e-300)) - np.log(states)
     own = np.broadcast_to(np.arange(states), (chains, states))
-    came = np.empty((length, chains, states), dtype=np.int16)
-    score = log[0]
-    for t in range(1, length):
+    came = np.empty((length, chains, states), dtype=kind)
+    score = first[0]
+    rows = chain(first[1:], (row for piece in logs for row in piece))
+    for t, log in enumerate(rows, start=1):
         best = score.argmax(axis=1)[:, None]
         moved = np.take_along_axis(score, best, axis=1) + change[t - 1]
         stayed = score + stay[t - 1]
         kept = stayed >= moved
         came[t] = np.where(kept, own, best)
-        score = np.where(kept, stayed, moved) + log[t]
-    path = np.empty((length, chains), dtype=np.int64)
+        score = np.where(kept, stayed, moved) + log
+    path = np.empty((length, chains), dtype=kind)
     path[-1] = score.argmax(axis=1)
-    rows = np.arange(chains)
+    each = np.arange(chains)
     for t in range(length - 1, 0, -1):
-        path[t - 1] = came[t, rows, path[t]]
+        path[t - 1] = came[t, each, path[t]]
     return path

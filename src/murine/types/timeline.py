@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +36,7 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.times)
 
-    @property
+    @cached_property
     def fps(self) -> float:
         """Frames per second: the reciprocal of the median interval (1.0 for a single frame)."""
         return 1.0 if len(self) < 2 else float(1.0 / np.median(np.diff(self.times)))
