@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from murine.cli.console import Json, Quiet, SetOption, guarded, many, progress, result
+from murine.errors import InputError
+
+if TYPE_CHECKING:
+    from murine.project import Project
 
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder that init wrote.")]
 RecipeOption = Annotated[
@@ -21,7 +25,12 @@ Restart = Annotated[
 
 @guarded
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder to write.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="STUDY", help="The project folder to write. With --dataset by default its name."
+        ),
+    ] = None,
     videos: Annotated[
         list[str] | None,
         typer.Option("--videos", "-v", help="Video files: a pattern in quotes, or repeat."),
@@ -37,6 +46,18 @@ def init(
         Path | None,
         typer.Option("--clips", help="Instead: a folder with one folder of clips per behaviour."),
     ] = None,
+    dataset: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME PATH",
+            help="Instead: a published data set and its publisher's folder, as in: murine init study --dataset "
+            "mit-clipped clipped_database. Others: mit-full, scorhe, ucf101, open-field, forced-swim.",
+        ),
+    ] = None,
+    part: Annotated[
+        str, typer.Option(help="With --dataset: a part of it, such as fd-star of mit-full.")
+    ] = "",
     stream: Annotated[str, typer.Option(help="The stream of Caltech files, such as S1.")] = "",
     subject: Annotated[
         str, typer.Option(help="The subject whose bouts count, where a file has several.")
@@ -66,7 +87,42 @@ def init(
 ) -> None:
     """Pair videos, poses and labels, and write project.toml and recordings.csv."""
     from murine.project import init as call
+    from murine.project import init_dataset
 
+    if dataset is not None:
+        others = {
+            "--videos": videos,
+            "--poses": poses,
+            "--labels": labels,
+            "--clips": clips,
+            "--stream": stream,
+            "--subject": subject,
+            "--exclude": exclude,
+            "--background": background,
+            "--fps": fps,
+        }
+        if given := [option for option, value in others.items() if value]:
+            raise InputError(f"--dataset knows its own files and labels; leave {', '.join(given)} out")
+        name, source = dataset
+        folder = folder or Path(name)
+        made = init_dataset(
+            folder,
+            name,
+            source,
+            part=part or None,
+            id_pattern=pattern or None,
+            tolerance_s=tolerance_s,
+            force=force,
+            progress=progress(quiet),
+        )
+        _made(folder, made.project, made.notes, as_json)
+        return
+    if folder is None:
+        raise InputError(
+            "Missing argument 'STUDY': the project folder to write. See: murine init --help"
+        )
+    if part:
+        raise InputError(f"--part {part} is a part of a data set; name that with --dataset NAME PATH")
     project = call(
         folder,
         videos=videos or (),
@@ -83,20 +139,27 @@ def init(
         force=force,
         progress=progress(quiet),
     )
+    _made(folder, project, (), as_json)
+
+
+def _made(folder: Path, project: Project, notes: Sequence[str], as_json: bool) -> None:
+    """Say what the new project holds, and what its reader had to say."""
     labelled = len(project.labelled())
     value = {
         "project": str(folder),
         "recordings": len(project.recordings),
         "labelled": labelled,
         "ethogram": project.ethogram.to_dict(),
+        "notes": list(notes),
     }
-    text = (
+    lines = [
         f"{folder}: {many(len(project.recordings), 'recording')}, {labelled} with labels; behaviours: "
         f"{', '.join(project.ethogram.behaviours)}"
-        f" ({'one at a time' if project.ethogram.exclusive else 'may overlap'})\n"
-        f"Look at {folder / 'recordings.csv'}, then: murine check {folder}"
-    )
-    result(value, as_json, text)
+        f" ({'one at a time' if project.ethogram.exclusive else 'may overlap'})",
+        *(f"note: {note}" for note in notes),
+        f"Look at {folder / 'recordings.csv'}, then: murine check {folder}",
+    ]
+    result(value, as_json, "\n".join(lines))
 
 
 @guarded

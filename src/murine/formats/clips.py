@@ -81,11 +81,12 @@ def find_clips(folder: Path) -> list[Clip]:
             "them into the folder of their behaviour."
         )
     if loose:
-        return sorted((_named(p) for p in loose), key=lambda c: (c.behaviour, c.path))
+        return sorted((mit_clip(p) for p in loose), key=lambda c: (c.behaviour, c.path))
     return [Clip(p, p.relative_to(folder).parts[0]) for p in videos]
 
 
-def _named(path: Path) -> Clip:
+def mit_clip(path: Path) -> Clip:
+    """Return what a MIT name tells of a clip; raises InputError for a name or a label that is none."""
     match = _MIT.match(path.stem)
     if not match:
         raise InputError(

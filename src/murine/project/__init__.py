@@ -1,6 +1,7 @@
 """A project: recordings, their files and groups, and the behaviours they share; made, read, checked."""
 
 from murine.project.checking import check, check_project
+from murine.project.datasets import DATASETS, MadeProject, init_dataset
 from murine.project.load import load_bouts, load_pose, timeline
 from murine.project.report import CheckReport, ClassRow, Fault, PoseRow, RecordingRow, render_check
 from murine.project.setup import init
@@ -9,17 +10,20 @@ from murine.project.values import CLIP_COLUMN, Project
 
 __all__ = [
     "CLIP_COLUMN",
+    "DATASETS",
     "PROJECT_FILE",
     "TABLE_FILE",
     "CheckReport",
     "ClassRow",
     "Fault",
+    "MadeProject",
     "PoseRow",
     "Project",
     "RecordingRow",
     "check",
     "check_project",
     "init",
+    "init_dataset",
     "load_bouts",
     "load_pose",
     "load_project",

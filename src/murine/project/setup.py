@@ -68,12 +68,7 @@ def init(
     Raises InputError or ProjectError (every fault found), StorageError; then nothing is written.
     """
     folder = Path(folder)
-    there = [name for name in (PROJECT_FILE, TABLE_FILE) if (folder / name).exists()]
-    if there and not force:
-        raise InputError(
-            f"{folder}: there is a project already ({', '.join(there)}). Choose another folder, or "
-            "replace it with --force (columns filled in by hand are lost)."
-        )
+    refuse_existing(folder, force)
     if clips is not None:
         if videos or poses or labels:
             raise InputError("give either a folder of clips, or videos, poses and labels; not both")
@@ -98,6 +93,16 @@ def init(
     return load_project(folder)
 
 
+def refuse_existing(folder: Path, force: bool) -> None:
+    """Raise InputError where there is a project already, unless `force` says that it may be replaced."""
+    there = [name for name in (PROJECT_FILE, TABLE_FILE) if (folder / name).exists()]
+    if there and not force:
+        raise InputError(
+            f"{folder}: there is a project already ({', '.join(there)}). Choose another folder, or "
+            "replace it with --force (columns filled in by hand are lost)."
+        )
+
+
 def _from_clips(folder: Path, clips: Path, exclude: Sequence[str], background: str | None) -> Project:
     found = find_clips(clips)
     names = list(dict.fromkeys(clip.behaviour for clip in found))
@@ -116,7 +121,7 @@ def _from_clips(folder: Path, clips: Path, exclude: Sequence[str], background: s
     ]
     ethogram = Ethogram(tuple(kept), exclusive=True, background=background)
     # Excluded clips are not in the table, so there is nothing to ignore later.
-    return Project(folder, _name(folder), ethogram, tuple(recordings), unit="recording")
+    return Project(folder, project_name(folder), ethogram, tuple(recordings), unit="recording")
 
 
 def _clip_id(path: Path, root: Path) -> str:
@@ -196,7 +201,7 @@ def _from_files(
     labelled = [(r, labels_at[a].summary) for a, r in enumerate(recordings) if a in labels_at]
     ethogram = _ethogram(folder, labelled, exclude, background, progress)
     order = sorted(recordings, key=lambda r: natural(r.id))
-    return Project(folder, _name(folder), ethogram, tuple(order), ignore=tuple(exclude))
+    return Project(folder, project_name(folder), ethogram, tuple(order), ignore=tuple(exclude))
 
 
 def _describe(
@@ -321,5 +326,6 @@ def _ends_early(recording: Recording, kept: Sequence[str], exclude: Collection[s
     return bool((aligned.frames() == 0).all(axis=1).any())
 
 
-def _name(folder: Path) -> str:
+def project_name(folder: Path) -> str:
+    """Return the name of a project in this folder."""
     return folder.resolve().name or "project"
