@@ -1,6 +1,6 @@
 """Networks: one file or folder per family, had by name through the factory."""
 
-from murine.models import dual_stream, ms_tcn, recurrent, temporal_conv, transformer
+from murine.models import dual_stream, inception, ms_tcn, recurrent, temporal_conv, transformer
 from murine.models.contract import Batch, Model, Output
 from murine.models.factory import (
     MODELS,
@@ -24,6 +24,7 @@ __all__ = [
     "create_model",
     "describe_models",
     "dual_stream",
+    "inception",
     "load_model",
     "model_settings",
     "ms_tcn",
