@@ -120,7 +120,7 @@ def test_it_learns(tmp_path: Path) -> None:
     assert result.epochs == 25
     assert list(table[0]) == [
         "epoch", "learning_rate", "train_loss",
-        "validation_loss", "validation_accuracy", "validation_macro_f1",
+        "validation_loss", "validation_accuracy", "validation_macro_f1", "validation_pr_auc",
     ]  # fmt: skip
 
 

@@ -96,7 +96,9 @@ class EmbeddingSettings(_Checked):
     def _together(self) -> list[str]:
         faults = []
         if self.backbone and self.recipe:
-            faults.append("backbone: an embedding comes from a backbone or from a recipe; name one of them")
+            faults.append(
+                "backbone: an embedding comes from a backbone or from a recipe; name one of them"
+            )
         if self.weights and not self.backbone:
             faults.append("weights: of which backbone? Name it (embedding.backbone)")
         if 0 in self.size and any(self.size):
@@ -130,6 +132,7 @@ class TrainingSettings(_Checked):
     schedule: str = "plateau"
     plateau_factor: float = rule(0.5, above=0, below=1)
     plateau_patience: int = rule(5, low=0)
+    final_rate: float = rule(0.0, low=0)
     early_stopping: int = rule(0, low=0)
     gradient_clip: float = rule(0.0, low=0)
     precision: str = rule("float32", choices=("float32", "bfloat16"))
@@ -153,9 +156,14 @@ class TrainingSettings(_Checked):
     compile: bool = False
 
     def _together(self) -> list[str]:
+        faults = []
         if self.freeze_epochs and not self.freeze:
-            return ['freeze_epochs: of which part? Name it, such as freeze = ["all but head"]']
-        return []
+            faults.append('freeze_epochs: of which part? Name it, such as freeze = ["all but head"]')
+        if self.final_rate > self.learning_rate:
+            faults.append(
+                f"final_rate: above learning_rate ({self.learning_rate:g}), and rates only fall"
+            )
+        return faults
 
 
 @dataclass(frozen=True)

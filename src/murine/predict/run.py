@@ -12,15 +12,15 @@ from murine.config import recipe_to_dict
 from murine.data.embedding import Embedder
 from murine.errors import InputError
 from murine.files import results_folder, value_hash
-from murine.postprocess import Step, apply, make_steps
+from murine.postprocess import Step, apply_pieces, make_steps
 from murine.predict.describe import run_embedder
 from murine.predict.inputs import Job, find_jobs, open_job
 from murine.predict.partial import Partial
-from murine.predict.stream import predict_recording
-from murine.predictions import read_header, read_prediction, write_prediction
+from murine.predict.stream import predict_into
+from murine.predictions import StoredPrediction, open_prediction, read_header, write_pieces
 from murine.progress import SILENT, Progress
 from murine.train.runs import TrainedRun, load_run
-from murine.types import Prediction, Recording
+from murine.types import Recording
 
 PARTIAL_FOLDER = ".unfinished"
 
@@ -88,20 +88,19 @@ def _predict_one(
     key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
     name = job.recording.id
     path = out / f"{name}.parquet"
-    prediction = _finished(path, key) if resume else None
-    if prediction is None:
+    if not (resume and _is_finished(path, key)):
         partial = Partial(out / PARTIAL_FOLDER / name, key, len(run.ethogram), resume=resume)
         try:
             with progress.task(name, len(source.sampling), "frames") as task:
-                prediction = predict_recording(
-                    run,
-                    source,
-                    device=device,
-                    meta={"key": key, **history(run, job.recording, source.hashes)},
-                    partial=partial,
-                    task=task,
-                )
-            write_prediction(path, prediction)
+                predict_into(partial, run, source, device=device, task=task, progress=progress)
+            write_pieces(
+                path,
+                partial.pieces(source.sampling.owner),
+                recording=name,
+                ethogram=run.ethogram,
+                timeline=source.timeline,
+                meta={"key": key, **history(run, job.recording, source.hashes)},
+            )
         except InputError:
             _drop(partial, out)  # the same files would meet the same fault again
             raise
@@ -111,7 +110,7 @@ def _predict_one(
                 _drop(partial, out)
             raise
         _drop(partial, out)
-    write_bouts(out / f"{name}.bouts.csv", prediction, steps)
+    write_bouts(out / f"{name}.bouts.csv", open_prediction(path), steps)
     return path
 
 
@@ -121,20 +120,24 @@ def _drop(partial: Partial, out: Path) -> None:
         (out / PARTIAL_FOLDER).rmdir()
 
 
-def write_bouts(path: Path, prediction: Prediction, steps: Sequence[Step]) -> None:
+def write_bouts(path: Path, prediction: StoredPrediction, steps: Sequence[Step]) -> None:
     """Write what a prediction comes to after post-processing as a plain table of bouts."""
-    bouts = apply(prediction, steps)
-    formats.write_labels(path, bouts, prediction.timeline, "bouts", recording=prediction.recording)
+    times = prediction.timeline
+    bouts = apply_pieces(prediction.pieces(), times, prediction.ethogram, steps)
+    formats.write_labels(path, bouts, times, "bouts", recording=prediction.recording)
 
 
-def _finished(path: Path, key: str) -> Prediction | None:
-    """Return the prediction that is there already, whole, of this network, these files and settings."""
+def _is_finished(path: Path, key: str) -> bool:
+    """Return whether the prediction is there already, whole, of this network, these files and settings."""
     if not path.exists():
-        return None
+        return False
     try:
-        return read_prediction(path) if read_header(path)["meta"].get("key") == key else None
+        if read_header(path)["meta"].get("key") != key:
+            return False
+        stored = open_prediction(path)
+        return sum(len(piece) for piece in stored.pieces()) == len(stored.timeline)
     except InputError:
-        return None
+        return False
 
 
 def history(run: TrainedRun, recording: Recording, file_hashes: Mapping[str, str]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
 from murine.predict.partial import Partial
-from murine.progress import Task
-from murine.train.device import autocast, choose_device, to_device, use_channels_last
+from murine.progress import SILENT, Progress, Task
+from murine.train.device import Network, autocast, choose_device, to_device, use_channels_last
 from murine.train.losses import probabilities
 from murine.train.runs import TrainedRun
 from murine.types import Prediction, Timeline
@@ -53,34 +53,50 @@ def predict_recording(
     *,
     device: str = "auto",
     meta: Mapping[str, Any] = MappingProxyType({}),
-    partial: Partial | None = None,
-    task: Task | None = None,
+    progress: Progress = SILENT,
 ) -> Prediction:
     """Return the probabilities of every frame of one recording; each frame takes its nearest sample's.
 
-    `partial` keeps what is done so far and hands it back after an interruption. `task` is told of every
-    sample. Memory: one row of C numbers a frame, and what `predict_rows` holds.
+    `progress` is told where a network cannot be compiled. Memory: one row of C numbers a frame, and what
+    `predict_rows` holds.
     """
-    parts: list[NDArray[np.float32]] = []
-    done = 0 if partial is None else partial.rows
+    parts = [rows for _, rows in predict_rows(run, source, device=device, progress=progress)]
+    values = np.concatenate(parts)[source.sampling.owner]
+    values.setflags(write=False)
+    return Prediction(source.recording, run.ethogram, values, source.timeline, meta)
+
+
+def predict_into(
+    partial: Partial,
+    run: TrainedRun,
+    source: Source,
+    *,
+    device: str = "auto",
+    task: Task | None = None,
+    progress: Progress = SILENT,
+) -> None:
+    """Add to `partial` the rows of all samples that it does not have yet.
+
+    `task` is told of every sample. Memory: what `predict_rows` holds, however long the recording.
+    """
     if task is not None:
-        task.advance(done)
-    if done < len(source.sampling):
-        for start, rows in predict_rows(run, source, first=done, device=device):
-            if partial is None:
-                parts.append(rows)
-            else:
-                partial.add(start, rows)
-            if task is not None:
-                task.advance(len(rows))
-    values = np.concatenate(parts) if partial is None else partial.values()
-    return Prediction(
-        source.recording, run.ethogram, values[source.sampling.owner], source.timeline, meta
-    )
+        task.advance(partial.rows)
+    if partial.rows == len(source.sampling):
+        return
+    rest = predict_rows(run, source, first=partial.rows, device=device, progress=progress)
+    for start, rows in rest:
+        partial.add(start, rows)
+        if task is not None:
+            task.advance(len(rows))
 
 
 def predict_rows(
-    run: TrainedRun, source: Source, *, first: int = 0, device: str = "auto"
+    run: TrainedRun,
+    source: Source,
+    *,
+    first: int = 0,
+    device: str = "auto",
+    progress: Progress = SILENT,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Give (first sample, probabilities (L, C)) one after the other, from sample `first` to the last.
 
@@ -95,6 +111,7 @@ def predict_rows(
     channels_last = recipe.training.channels_last
     if channels_last:
         use_channels_last(model)
+    network = Network(model, compiled=recipe.training.compile, progress=progress)
     samples = len(source.sampling)
     windows = plan(samples, recipe.window.frames, _stride(run, source), model.predicts)
     stitcher = Stitcher(samples, len(run.ethogram), first=first)
@@ -105,7 +122,7 @@ def predict_rows(
         chosen = range(at, min(at + size, len(windows)))
         batch = to_device(window_batch(reader, windows, chosen, run), where, channels_last=channels_last)
         with torch.inference_mode(), autocast(where, recipe.training.precision):
-            logits = model(batch).logits
+            logits = network(batch).logits
         values = probabilities(logits, exclusive=run.ethogram.exclusive).cpu().numpy()
         for index, rows in zip(chosen, values, strict=True):
             stitcher.add(*windows.place(index, rows))

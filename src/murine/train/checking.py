@@ -30,6 +30,8 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     faults += _unknown("training.optimizer", [training.optimizer], OPTIMIZERS)
     faults += _unknown("training.schedule", [training.schedule], SCHEDULES)
     faults += _unknown("training.augment", training.augment, AUGMENT)
+    if training.schedule == "exponential" and training.final_rate == 0:
+        faults.append("training.final_rate: 'exponential' falls to a rate above 0; name it")
     faults += _unknown("input.photometry", [given.photometry], PHOTOMETRY)
     faults += _unknown("input.flow", [given.flow], FLOW_METHODS)
     faults += _unknown("input.flow_encoding", [given.flow_encoding], ENCODINGS)

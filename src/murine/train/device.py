@@ -1,14 +1,20 @@
-"""Where and how a network runs: device, precision, memory layout, randomness of its own."""
+"""Where and how a network runs: device, precision, memory layout, compilation, randomness of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
 from murine.errors import InputError
+from murine.models.contract import Batch, Model, Output
+from murine.progress import SILENT, Progress
+
+_NOT_COMPILED: WeakSet[nn.Module] = WeakSet()
+"""Models for which compilation failed once: it would fail again, and takes seconds to do so."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -48,6 +54,46 @@ def use_channels_last(model: nn.Module) -> None:
     for parameter in model.parameters():
         if parameter.dim() == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+
+
+class Network:
+    """A model as training and prediction call it: compiled, if wanted and possible, or as it is.
+
+    The weights stay those of `model`, under their own names. Where there is no compiler, or it fails on
+    this network, `progress` is told and the model runs as it is: the same numbers, only later.
+    """
+
+    def __init__(self, model: Model, *, compiled: bool = False, progress: Progress = SILENT) -> None:
+        self.model = model
+        self._progress = progress
+        self._call: Callable[[Batch], Output] = model
+        self._compiled = compiled and model not in _NOT_COMPILED
+        if self._compiled:
+            self._call = torch.compile(model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def __call__(self, batch: Batch) -> Output:
+        """Return the model's output."""
+        if self._compiled:
+            # only those who compile load it: that takes seconds
+            from torch._dynamo.exc import TorchDynamoException
+
+            try:
+                return self._call(batch)
+            except TorchDynamoException as error:
+                _NOT_COMPILED.add(self.model)
+                self._call, self._compiled = self.model, False
+                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                # "backend='inductor' raised:" comes before what it raised
+                reason = lines[1] if len(lines) > 1 and lines[0].endswith("raised:") else lines[0]
+                self._progress.message(
+                    f"training.compile: torch.compile cannot be used here ({reason}); the network runs as it is"
+                )
+        return self._call(batch)
 
 
 def derived_seed(seed: int, epoch: int) -> int:

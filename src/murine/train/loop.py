@@ -32,6 +32,7 @@ from murine.train.checkpoint import (
     write_metrics,
 )
 from murine.train.device import (
+    Network,
     autocast,
     choose_device,
     derived_seed,
@@ -39,6 +40,8 @@ from murine.train.device import (
     to_device,
     use_channels_last,
 )
+from murine.train.freezing import plan_freezing
+from murine.train.judging import UNJUDGED, judge
 from murine.train.losses import Loss, make_loss, mean_loss
 from murine.train.schedule import OPTIMIZERS, SCHEDULES
 from murine.types import Ethogram
@@ -59,8 +62,9 @@ class Samples(Protocol):
 
 @dataclass(frozen=True)
 class FitResult:
-    """What training came to. `best_value` is the validation loss of `best_epoch` (counted from 1), or
-    the last training loss where nothing was kept for validation.
+    """What training came to. `best_value` is what is watched (`training.watch`: validation loss, or area
+    under precision and recall) in `best_epoch` (counted from 1), or the last training loss where nothing
+    was kept for validation.
     """
 
     best_epoch: int
@@ -84,19 +88,25 @@ def fit(
     progress: Progress = SILENT,
     log: Log | None = None,
 ) -> FitResult:
-    """Train `model` in place; afterwards it holds the weights of the epoch with the lowest validation loss.
+    """Train `model` in place; afterwards it holds the weights of the best epoch of the validation set.
 
-    Without a validation set the last weights stay and nothing stops early. Continues from the state in
+    What is best, `training.watch` says: the lowest loss, or the largest area under precision and recall.
+    Early stopping and the plateau go by the same value; while parts are frozen that are still to thaw,
+    nothing stops early. Without a validation set the last weights stay. Continues from the state in
     `folder`, which must be of the same `identity`. `log` is told every new row of metrics.csv. The
     global random generators are left as they were. KeyboardInterrupt leaves the last epoch's state.
-    Raises InputError for a state of another run or a loss that is no longer a number.
+    Raises InputError for a state of another run, a part to freeze that the model does not have, or a loss
+    that is no longer a number.
     """
     settings = recipe.training
     device = choose_device(settings.device)
     loss = make_loss(settings, exclusive=ethogram.exclusive, weights=class_weights)
+    freezing = plan_freezing(model, settings)
     model.to(device)
     if settings.channels_last:
         use_channels_last(model)
+    network = Network(model, compiled=settings.compile, progress=progress)
+    # of all parameters, frozen ones too: those have no gradient yet, and a slot once they have
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
     schedule = SCHEDULES[settings.schedule](settings)
     numbers, best = Numbers(identity), dict[str, Tensor]()
@@ -120,33 +130,26 @@ def fit(
             began = time.monotonic()
             epoch = numbers.epoch
             torch.manual_seed(derived_seed(settings.seed, epoch))
-            rate = schedule.rate(epoch)
+            freezing.prepare(model, epoch)
+            rate = schedule.rate(epoch) * freezing.rate_factor(epoch)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             train_set.set_epoch(epoch)
             batches = _loader(train_set, train_set.order(), settings, device)
             title = f"epoch {epoch + 1}/{settings.epochs}"
-            train_loss = _learn(model, optimizer, loss, batches, settings, task, title)
-            row: Row = {"epoch": epoch + 1, "learning_rate": rate, "train_loss": train_loss}
-            watched = train_loss
-            row |= {"validation_loss": None, "validation_accuracy": None, "validation_macro_f1": None}
+            train_loss = _learn(network, optimizer, loss, batches, settings, task, title)
+            row: Row = {"epoch": epoch + 1, "learning_rate": rate, "train_loss": train_loss, **UNJUDGED}
             if validation is not None:
                 batches = _loader(validation, range(len(validation)), settings, device)
-                judged = judge(model, loss, batches, settings, ethogram, task)
-                row |= judged
-                watched = float(judged["validation_loss"] or 0.0)
-            if not math.isfinite(watched):
-                raise InputError(
-                    f"training diverged: the loss of epoch {epoch + 1} is {watched}. Choose a lower "
-                    f"learning rate than {settings.learning_rate:g} (training.learning_rate), or clip "
-                    "gradients (training.gradient_clip)"
-                )
-            schedule.observe(watched)
-            better = numbers.best_value is None or watched < numbers.best_value
+                row |= judge(network, loss, batches, settings, ethogram, task)
+            watched = _watched(row, settings)
+            sign = -1.0 if settings.watch == "pr_auc" and validation is not None else 1.0
+            schedule.observe(sign * watched)
+            better = numbers.best_value is None or sign * watched < sign * numbers.best_value
             if better or validation is None:
                 numbers = replace(numbers, best_epoch=epoch + 1, best_value=watched, waited=0)
                 best = snapshot(model.state_dict()) if validation is not None else {}
-            else:
+            elif not freezing.pending(epoch):
                 numbers = replace(numbers, waited=numbers.waited + 1)
             stop = validation is not None and 0 < settings.early_stopping <= numbers.waited
             row["seconds"] = round(time.monotonic() - began, 3)
@@ -166,8 +169,31 @@ def fit(
     return FitResult(numbers.best_epoch, float(numbers.best_value or 0.0), numbers.epoch)
 
 
+def _watched(row: Row, settings: TrainingSettings) -> float:
+    """Return the value of an epoch that decides; raises InputError where the loss is no number any more, or
+    the value does not exist.
+    """
+    judged = row["validation_loss"] is not None
+    loss = row["validation_loss"] if judged else row["train_loss"]
+    if loss is None or not math.isfinite(loss):
+        raise InputError(
+            f"training diverged: the loss of epoch {row['epoch']} is {loss}. Choose a lower learning rate than "
+            f"{settings.learning_rate:g} (training.learning_rate), or clip gradients (training.gradient_clip)"
+        )
+    if not judged or settings.watch == "loss":
+        return loss
+    area = row["validation_pr_auc"]
+    if area is None:
+        raise InputError(
+            "no behaviour happens in the validation recordings, so precision and recall cannot tell the best "
+            "epoch. Keep other recordings for validation (split.seed, split.stratify), or set training.watch "
+            "to 'loss'"
+        )
+    return area
+
+
 def _learn(
-    model: Model,
+    network: Network,
     optimizer: torch.optim.Optimizer,
     loss: Loss,
     batches: Iterable[Mapping[str, Tensor]],
@@ -176,8 +202,7 @@ def _learn(
     title: str,
 ) -> float:
     """Go once through the training samples; return their mean loss as it was when each was met."""
-    model.train()
-    device = next(model.parameters()).device
+    device = network.device
     totals: list[Tensor] = []
     for group in _groups(batches, settings.accumulate):
         counts = torch.stack([loss.counts(b["target"], b.get("mask")) for b in group]).sum(0)
@@ -188,14 +213,14 @@ def _learn(
         for batch in group:
             batch = to_device(batch, device, channels_last=settings.channels_last)
             with autocast(device, settings.precision):
-                output = model(batch)
+                output = network(batch)
             part = loss.sums(output, batch["target"], batch.get("mask"))
             # divided by the frames of the whole group: many small batches step as one large one
             torch.autograd.backward(mean_loss(part, counts.to(device)))
             sums += part.detach()
             task.advance(len(batch["target"]))
         if settings.gradient_clip > 0:
-            nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+            nn.utils.clip_grad_norm_(network.model.parameters(), settings.gradient_clip)
         optimizer.step()
         totals.append(torch.stack([sums.cpu(), counts.cpu()]))
         recent = torch.stack(totals[-20:]).sum(0)
@@ -203,56 +228,6 @@ def _learn(
     if not totals:
         raise InputError("no training sample carries a label. Label more, or choose longer windows")
     return float(mean_loss(*torch.stack(totals).double().sum(0)).item())
-
-
-@torch.no_grad()
-def judge(
-    model: Model,
-    loss: Loss,
-    batches: Iterable[Mapping[str, Tensor]],
-    settings: TrainingSettings,
-    ethogram: Ethogram,
-    task: Task,
-) -> Row:
-    """Return validation loss, accuracy and macro F1 (of behaviours that occur) over all labelled frames.
-
-    Raises InputError where there is none: a loss of nothing would be 0, and the first epoch the best.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    total = torch.zeros(2, 2, dtype=torch.float64)
-    table = torch.zeros(3, len(ethogram), dtype=torch.int64)  # true, said, both
-    for batch in batches:
-        batch = to_device(batch, device, channels_last=settings.channels_last)
-        target = batch["target"]
-        with autocast(device, settings.precision):
-            output = model(batch)
-        terms = loss.sums(output, target, batch.get("mask")), loss.counts(target, batch.get("mask"))
-        total += torch.stack(terms).cpu().double()
-        if ethogram.exclusive:
-            seen = target >= 0
-            true = nn.functional.one_hot(target[seen], len(ethogram)).bool()
-            said = nn.functional.one_hot(output.logits[seen].argmax(-1), len(ethogram)).bool()
-        else:
-            true, said = target == 1, (output.logits > 0) & (target >= 0)
-            true, said = true.flatten(0, -2), said.flatten(0, -2)
-        table += torch.stack([true.sum(0), said.sum(0), (true & said).sum(0)]).cpu()
-        task.advance(len(target))
-    if total[1, 0] == 0:
-        raise InputError(
-            "no window of the validation recordings carries a label, so nothing can tell the best epoch. Set "
-            "split.validation to 0, label more of them, or choose another label rule (window.label)"
-        )
-    true_n, said_n, both = table.double()
-    f1 = (2 * both / (true_n + said_n).clamp(min=1))[true_n > 0]
-    right = None
-    if ethogram.exclusive and true_n.sum() > 0:
-        right = float(both.sum() / true_n.sum())
-    return {
-        "validation_loss": float(mean_loss(total[0], total[1]).item()),
-        "validation_accuracy": right,
-        "validation_macro_f1": float(f1.mean()) if len(f1) else None,
-    }
 
 
 def _groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -34,7 +34,7 @@ class Constant:
         return self.settings.learning_rate
 
     def observe(self, value: float) -> None:
-        """Take note of an epoch's loss."""
+        """Take note of what is watched after an epoch; lower is better."""
 
     def memory(self) -> dict[str, Any]:
         """Return what must survive a restart, as JSON-like values."""
@@ -56,12 +56,38 @@ class Step(Constant):
 
 @dataclass
 class Cosine(Constant):
-    """Fall to zero along half a cosine over all epochs of the recipe."""
+    """Fall to `final_rate` along half a cosine over all epochs of the recipe."""
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
+        first, last = self.settings.learning_rate, self.settings.final_rate
         share = epoch / max(1, self.settings.epochs)
-        return self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        return last + (first - last) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@dataclass
+class Linear(Constant):
+    """Fall by the same amount each epoch, to `final_rate` in the last."""
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        first, last = self.settings.learning_rate, self.settings.final_rate
+        return first + (last - first) * _share(epoch, self.settings.epochs)
+
+
+@dataclass
+class Exponential(Constant):
+    """Fall by the same factor each epoch, to `final_rate` in the last."""
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        first, last = self.settings.learning_rate, self.settings.final_rate
+        return float(first * (last / first) ** _share(epoch, self.settings.epochs))
+
+
+def _share(epoch: int, epochs: int) -> float:
+    """Return how far an epoch is from the first (0) to the last (1)."""
+    return epoch / max(1, epochs - 1)
 
 
 @dataclass
@@ -72,7 +98,7 @@ class _PlateauMemory:
 
 
 class Plateau(Constant):
-    """Multiply by `plateau_factor` after `plateau_patience` epochs without a lower loss, then wait anew."""
+    """Multiply by `plateau_factor` after `plateau_patience` epochs without a better value, then wait anew."""
 
     def __init__(self, settings: TrainingSettings) -> None:
         super().__init__(settings)
@@ -83,7 +109,7 @@ class Plateau(Constant):
         return self.settings.learning_rate * self._memory.factor
 
     def observe(self, value: float) -> None:
-        """Take note of an epoch's loss."""
+        """Take note of what is watched after an epoch; lower is better."""
         state = self._memory
         if state.best is None or value < state.best:
             state.best, state.waited = value, 0
@@ -106,4 +132,6 @@ SCHEDULES: Registry[Callable[[TrainingSettings], Constant]] = Registry("schedule
 SCHEDULES.add("constant", Constant)
 SCHEDULES.add("step", Step)
 SCHEDULES.add("cosine", Cosine)
+SCHEDULES.add("linear", Linear)
+SCHEDULES.add("exponential", Exponential)
 SCHEDULES.add("plateau", Plateau)
