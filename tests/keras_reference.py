@@ -6,6 +6,7 @@ Arrays are (T, H, W, C) as in Keras, one clip at a time, double precision, loops
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from math import ceil
 
@@ -89,6 +90,73 @@ def inception(state: State, x: Array, name: str) -> Array:
     return np.concatenate([a, b, c], axis=-1)
 
 
+def joint_block(state: State, x: Array, name: str) -> Array:
+    """3(b): two branches of convolutions from one stem, and the pooled input."""
+    stem = relu(layer(state, x, f"{name}.stem"))
+    a = stem
+    for part in ("a1", "a2", "a3"):
+        a = relu(layer(state, a, f"{name}.{part}"))
+    return np.concatenate([a, relu(layer(state, stem, f"{name}.b1")), pool(x, 1)], axis=-1)
+
+
+def attention(state: State, x: Array, name: str) -> Array:
+    """One head over all positions of a clip, one query at a time."""
+    query, value = (batch_norm(state, x, f"{name}.norm_{part}") for part in ("query", "value"))
+    keys, values = (dense(state, value, f"{name}.{part}") for part in ("key", "value"))
+    seen = np.empty_like(x)
+    for at in np.ndindex(*x.shape[:3]):
+        scores = keys @ dense(state, query[at], f"{name}.query") / np.sqrt(keys.shape[-1])
+        weights = np.exp(scores - scores.max())
+        seen[at] = dense(
+            state, np.einsum("ijk,ijkc->c", weights / weights.sum(), values), f"{name}.output"
+        )
+    both = batch_norm(state, np.concatenate([query, seen, value], axis=-1), f"{name}.norm")
+    return np.concatenate([both, seen], axis=-1)
+
+
+def dense(state: State, x: Array, name: str) -> Array:
+    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm(kernel: Array, recurrent: Array, bias: Array, steps: Array) -> Array:
+    """The output after the last step; gates input, forget, cell, output, each from its rows of the weights."""
+    units = recurrent.shape[1]
+    hidden, cell = np.zeros(units), np.zeros(units)
+    for step in steps:
+        gates = []
+        for k in range(4):
+            rows = slice(k * units, (k + 1) * units)
+            gates.append(kernel[rows] @ step + recurrent[rows] @ hidden + bias[rows])
+        cell = sigmoid(gates[1]) * cell + sigmoid(gates[0]) * np.tanh(gates[2])
+        hidden = sigmoid(gates[3]) * np.tanh(cell)
+    return hidden
+
+
+def bilstm(state: State, x: Array, name: str) -> Array:
+    weights = [state[f"{name}.{part}"] for part in ("kernel", "recurrent", "bias")]
+    steps = [x[at] for at in np.ndindex(*x.shape[:3])]
+    ways = [lstm(*(w[way] for w in weights), np.array(steps[:: 1 - 2 * way])) for way in (0, 1)]
+    return np.concatenate(ways).reshape(1, 1, 1, -1)
+
+
+def civ3d(state: State, rgb: Array, flow: Array, *, sharing: bool, attends: bool) -> Array:
+    for i in range(4):
+        rgb, flow = primary(state, rgb, f"rgb.{i}", i), primary(state, flow, f"flow.{i}", i)
+        if attends and i == 3:
+            rgb, flow = attention(state, rgb, "rgb_attention"), attention(state, flow, "flow_attention")
+        if sharing:
+            rgb = flow = joint_block(state, rgb + flow, f"joint.{i}")
+        else:
+            rgb = joint_block(state, rgb, f"rgb_joint.{i}")
+            flow = joint_block(state, flow, f"flow_joint.{i}")
+    x = rgb if sharing else rgb + flow
+    return head(state, x if attends else bilstm(state, x, "lstm"))
+
+
 def baseline_sharing(state: State, rgb: Array, flow: Array) -> Array:
     for i in range(4):
         x = primary(state, rgb, f"rgb.{i}", i) + primary(state, flow, f"flow.{i}", i)
@@ -120,9 +188,32 @@ def srs_standalone(state: State, rgb: Array, flow: Array) -> Array:
     return head(state, inception(state, pool(np.concatenate(both, axis=-1), 2), "final_block"))
 
 
+def crs_sharing(state: State, rgb: Array, flow: Array) -> Array:
+    source = flow
+    for i in range(5):
+        both = [inception(state, rgb, f"rgb.{i}"), inception(state, source, f"flow.{i}")]
+        rgb = pool(np.concatenate(both, axis=-1), 2)
+        source = np.concatenate([rgb, pool(flow, 2 ** (i + 1))], axis=-1)
+    return head(state, rgb)
+
+
+def crs_standalone(state: State, rgb: Array, flow: Array) -> Array:
+    for i in range(5):
+        rgb, flow = inception(state, rgb, f"rgb.{i}"), inception(state, flow, f"flow.{i}")
+        if i < 4:
+            rgb, flow = pool(rgb, 2), pool(flow, 2)
+    return head(state, pool(np.concatenate([rgb, flow], axis=-1), 2))
+
+
 NETWORKS: dict[str, Callable[[State, Array, Array], Array]] = {
     "baseline_sharing": baseline_sharing,
     "baseline_standalone": baseline_standalone,
+    "civ3d_bilstm_sharing": partial(civ3d, sharing=True, attends=False),
+    "civ3d_bilstm_standalone": partial(civ3d, sharing=False, attends=False),
+    "civ3d_mha_sharing": partial(civ3d, sharing=True, attends=True),
+    "civ3d_mha_standalone": partial(civ3d, sharing=False, attends=True),
     "srs_sharing": srs_sharing,
     "srs_standalone": srs_standalone,
+    "crs_sharing": crs_sharing,
+    "crs_standalone": crs_standalone,
 }

@@ -6,6 +6,7 @@ import keras_reference as keras
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from murine.models.blocks import (
     relu,
     same_padding,
     same_size,
+    used_taps,
 )
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last_3d)
@@ -84,6 +86,47 @@ def test_convolution_against_numpy(kernel: object, stride: object, layout: torch
     for clip, out in zip(x.double().numpy(), got, strict=True):
         expected = keras.conv(clip.transpose(1, 2, 3, 0), weight, bias, strides)
         np.testing.assert_allclose(out.transpose(1, 2, 3, 0), expected, rtol=1e-4, atol=1e-5)
+
+
+@given(st.integers(1, 20), st.integers(1, 8), st.integers(1, 4))
+def test_used_taps_are_those_that_meet_an_element(size: int, kernel: int, stride: int) -> None:
+    before = same_padding(size, kernel, stride)[0]
+    meets = {
+        tap
+        for tap in range(kernel)
+        for at in range(same_size(size, stride))
+        if 0 <= at * stride - before + tap < size
+    }
+    assert used_taps(size, kernel, stride) == (min(meets), max(meets) + 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 6, 8), (2, 3, 1), (4, 2, 2)])
+@pytest.mark.parametrize(("kernel", "stride"), [(5, 1), (7, 2), ((7, 1, 1), 1), ((1, 1, 7), (1, 2, 2))])
+def test_taps_left_out_change_neither_output_nor_gradient(
+    shape: tuple[int, int, int], kernel: object, stride: object
+) -> None:
+    conv = SameConv3d(2, 3, kernel, stride).double()
+    channels_last(conv)
+    x = torch.randn(2, 2, *shape, dtype=torch.float64, requires_grad=True)
+    pads = [same_padding(*a) for a in zip(shape, conv.kernel_size, conv.stride, strict=True)]
+    padded = F.pad(x, [n for pair in reversed(pads) for n in pair])
+    whole = F.conv3d(padded, conv.weight, conv.bias, conv.stride)
+    parameters = [x, conv.weight, conv.bias]
+    expected = torch.autograd.grad(whole.square().sum(), parameters)
+    out = conv(x)
+    torch.testing.assert_close(out, whole)
+    for got, wanted in zip(torch.autograd.grad(out.square().sum(), parameters), expected, strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_short_axes_are_right_in_half_precision() -> None:
+    """oneDNN 3 gives NaN here if it is given the whole kernel."""
+    conv = SameConv3d(8, 12, 5)
+    x = torch.randn(4, 8, 1, 6, 8).contiguous(memory_format=torch.channels_last_3d)
+    with torch.no_grad():
+        plain = conv(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(conv(x).float(), plain, rtol=0.05, atol=0.05)
 
 
 def test_pointwise_convolution_has_the_same_gradient_in_both_layouts() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from murine.errors import ConfigError, InputError
 from murine.models import Model, create_model
+from murine.models.dual_stream.sequence import BidirectionalLSTM, SelfAttention
 
 TABLES = json.loads((Path(__file__).parent / "reference" / "dual_stream_layers.json").read_text())[
     "networks"
@@ -41,6 +42,12 @@ def clips(size: int, frames: int, height: int, width: int, **kwargs: Any) -> dic
         ("baseline_standalone", {}, 8, 11_348_728),
         ("srs_sharing", {}, 8, 9_671_872),
         ("srs_standalone", {}, 8, 9_670_024),
+        ("civ3d_bilstm_sharing", {}, 8, 13_243_712),
+        ("civ3d_bilstm_standalone", {}, 8, 16_623_752),
+        ("civ3d_mha_sharing", {}, 8, 15_554_112),
+        ("civ3d_mha_standalone", {}, 8, 19_044_744),
+        ("crs_sharing", {}, 8, 22_927_824),
+        ("crs_standalone", {}, 8, 22_483_944),
         # Table 8, UCF101: one hidden layer of 1,024.
         ("srs_sharing", {"head_units": [1024]}, 101, 12_101_853),
         ("srs_standalone", {"head_units": [1024]}, 101, 12_100_005),
@@ -55,6 +62,10 @@ def clips(size: int, frames: int, height: int, width: int, **kwargs: Any) -> dic
         ("baseline_sharing", {"flow_channels": 2}, 8, 11_315_848 - 2_000),
         ("srs_sharing", {"flow_channels": 2}, 8, 9_671_872 - 644),
         ("srs_standalone", {"flow_channels": 2}, 8, 9_670_024 - 28),
+        ("crs_sharing", {"flow_channels": 2}, 8, 22_927_824 - 1_116),
+        ("crs_standalone", {"flow_channels": 2}, 8, 22_483_944 - 36),
+        ("civ3d_mha_sharing", {"flow_channels": 2}, 8, 15_554_112 - 2_000),
+        ("civ3d_bilstm_standalone", {"flow_channels": 2}, 8, 16_623_752 - 2_000),
     ],
 )
 def test_published_counts(name: str, settings: dict[str, object], classes: int, total: int) -> None:
@@ -94,16 +105,25 @@ def paths(row: dict[str, Any], sharing: bool) -> list[str]:
         return ["head"]
     if row["part"] == "3(e)":
         return ["final_block"]
+    if row["stage"] == "LSTM":
+        return ["lstm"]
     i = int(row["stage"][1:]) - 1
-    dense = row["layers"][0][0].startswith("dense")
-    if dense:
+    first = row["layers"][0][0]
+    if first.startswith("dense") or first == "stem":
         return [f"joint.{i}"] if sharing else [f"rgb_joint.{i}", f"flow_joint.{i}"]
+    if first == "BN (query)":
+        return ["rgb_attention", "flow_attention"]
     if "each" in row["part"]:
         return [f"rgb.{i}", f"flow.{i}"]
     return [f"{row['part'].lower()}.{i}"]
 
 
-LAYER_NAMES = {"BN": "norm"}
+LAYER_NAMES = {
+    "BN": "norm",
+    "BN (query)": "norm_query",
+    "BN (key/value)": "norm_value",
+    "BiLSTM 512": "",
+}
 
 
 @each_network
@@ -118,8 +138,8 @@ def test_layers_are_those_of_the_table(name: str) -> None:
         for path in paths(row, sharing):
             block = seen.pop(path)
             where = f"{row['stage']} {row['part']}: {path}"
-            if path == "head":
-                assert np.prod(block.input) == row["input"][0], where
+            if path in ("head", "lstm"):
+                assert np.prod(block.input) == np.prod(row["input"]), where
                 assert block.output[-1] == row["output"][0], where
             else:
                 assert (block.input, block.output) == (row["input"], row["output"]), where
@@ -133,8 +153,13 @@ def check_layers(block: nn.Module, row: dict[str, Any], where: str) -> None:
     ours = {
         key: layer
         for key, layer in block.named_modules()
-        if isinstance(layer, nn.Conv3d | nn.Linear | nn.BatchNorm3d)
+        if isinstance(layer, nn.Conv3d | nn.Linear | nn.BatchNorm3d | BidirectionalLSTM)
     }
+    if isinstance(block, SelfAttention):  # four layers of ours are one of the table
+        ours = {key: ours[key] for key in ("norm_query", "norm_value")} | {
+            "attention": nn.ModuleList([ours[key] for key in ("query", "key", "value", "output")]),
+            "norm": ours["norm"],
+        }
     assert len(ours) == len(row["layers"]), where
     for (key, layer), (title, kernel, stride, parameters) in zip(
         ours.items(), row["layers"], strict=True
@@ -182,10 +207,12 @@ def test_numbers_are_those_of_plain_numpy(name: str) -> None:
 @each_network
 def test_training_gives_the_gradient_of_the_same_function(name: str) -> None:
     """The kernels that training uses, against finite differences of those that prediction uses."""
-    settings = {"width": 0.125, "size": [32, 32], "frames": 4, "head_units": [4], "dropout": 0.0}
+    # An LSTM of one step has no use for its recurrent weights.
+    size = [32, 64] if "bilstm" in name else [32, 32]
+    settings = {"width": 0.125, "size": size, "frames": 4, "head_units": [4], "dropout": 0.0}
     model = create_model(name, classes=3, settings=settings).double().eval()
     model.input.register_forward_hook(lambda *args: tuple(x.double() for x in args[2]))
-    batch = {k: torch.randint(0, 256, (1, 3, 4, 32, 32), dtype=torch.uint8) for k in ("rgb", "flow")}
+    batch = {k: torch.randint(0, 256, (1, 3, 4, *size), dtype=torch.uint8) for k in ("rgb", "flow")}
     weights = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -7,13 +7,33 @@ Structure and counts: Tables 1 and 2 of the paper; what the paper leaves open is
 """
 
 from murine.models.dual_stream.added import AddedStreams, BaselineSharing, BaselineStandalone
-from murine.models.dual_stream.concatenated import ConcatenatedStreams, SRSSharing, SRSStandalone
+from murine.models.dual_stream.base import DualStream
+from murine.models.dual_stream.civ3d import (
+    CIv3DBiLSTMSharing,
+    CIv3DBiLSTMStandalone,
+    CIv3DMHASharing,
+    CIv3DMHAStandalone,
+)
+from murine.models.dual_stream.concatenated import (
+    ConcatenatedStreams,
+    CRSSharing,
+    CRSStandalone,
+    SRSSharing,
+    SRSStandalone,
+)
 
 __all__ = [
     "AddedStreams",
     "BaselineSharing",
     "BaselineStandalone",
+    "CIv3DBiLSTMSharing",
+    "CIv3DBiLSTMStandalone",
+    "CIv3DMHASharing",
+    "CIv3DMHAStandalone",
+    "CRSSharing",
+    "CRSStandalone",
     "ConcatenatedStreams",
+    "DualStream",
     "SRSSharing",
     "SRSStandalone",
 ]

@@ -1,39 +1,35 @@
-"""Dual-stream networks whose streams are added: the Baseline."""
+"""Dual-stream networks whose streams are added: the skeleton of three, and the Baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from types import MappingProxyType
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
-from murine.models.blocks import Triple, channels_last, keras_initialise, same_size
-from murine.models.contract import Batch, Model, Output
+from murine.models.blocks import Triple, same_size
+from murine.models.contract import Batch
+from murine.models.dual_stream.base import DualStream
 from murine.models.dual_stream.entries import add_published
-from murine.models.dual_stream.layers import ClipInput, DenseJoint, Head, Primary, scaled
+from murine.models.dual_stream.layers import ClipInput, DenseJoint, InceptionJoint, Primary, scaled
+from murine.models.dual_stream.sequence import SelfAttention
 from murine.models.settings import Count, Natural, Positive, Share
 
 Kernels = tuple[tuple[int, int], ...]
+MakeJoint = Callable[[int, int, int], DenseJoint | InceptionJoint]
+"""From the channels that come in, n and 1.5 n of a module to its joint block."""
 
 
-class AddedStreams(Model):
+class AddedStreams(DualStream):
     """Four modules: a primary block 3(a) per stream, then a joint block.
 
     Sharing: the streams are added, pass one joint block, and its result feeds **both** streams of the next
     module. Standalone: each stream has its own joint blocks, and the streams are added once, at the end.
-
-    `classes`: number of behaviours. `frames`, `size` (height, width), `crop_rows`, `flow_channels`,
-    `rgb_mean`, `rgb_std`: the input, see `ClipInput`. `width` multiplies all filters (1: as published).
-    `head_units`: hidden dense layers. `norm_momentum`: share of a batch's statistics in the running ones;
-    raise it where training lasts only some hundred steps.
     """
 
-    streams = ("rgb", "flow")
-    predicts = "centre"
-
-    filters: ClassVar[tuple[int, ...]]
+    filters: ClassVar[tuple[int, ...]] = (16, 32, 64, 128)
     kernels: ClassVar[Mapping[str, Kernels]]
     sharing: ClassVar[bool]
     strides: ClassVar[tuple[tuple[Triple, Triple], ...]] = (
@@ -42,6 +38,66 @@ class AddedStreams(Model):
         ((2, 2, 2), (1, 1, 1)),
         ((1, 2, 2), (1, 1, 1)),
     )
+
+    def __init__(
+        self,
+        clips: ClipInput,
+        make_joint: MakeJoint,
+        *,
+        width: float,
+        dropout: float,
+        norm_momentum: float,
+        make_attention: Callable[[int], SelfAttention] | None = None,
+    ) -> None:
+        super().__init__(clips)
+        self.rgb, self.flow = nn.ModuleList(), nn.ModuleList()
+        # One joint block after each module, or one for each stream.
+        self.joint, self.rgb_joint, self.flow_joint = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.rgb_attention: nn.Module = nn.Identity()
+        self.flow_attention: nn.Module = nn.Identity()
+        channels, shape = dict(clips.channels), clips.shape
+        for i, filters in enumerate(self.filters):
+            narrow, wide = scaled(filters, width), scaled(1.5 * filters, width)
+            for name, stream in (("rgb", self.rgb), ("flow", self.flow)):
+                kernels = self.kernels[name][i]
+                stream.append(
+                    Primary(
+                        channels[name], narrow, wide, kernels, self.strides[i], dropout, norm_momentum
+                    )
+                )
+            inputs = wide
+            if make_attention is not None and i + 1 == len(self.filters):
+                rgb_attention, flow_attention = make_attention(wide), make_attention(wide)
+                self.rgb_attention, self.flow_attention = rgb_attention, flow_attention
+                inputs = rgb_attention.outputs
+            for joints in [self.joint] if self.sharing else [self.rgb_joint, self.flow_joint]:
+                block = make_joint(inputs, narrow, wide)
+                joints.append(block)
+                channels = dict.fromkeys(channels, block.outputs)
+            for stride in self.strides[i]:
+                t, h, w = (same_size(*axis) for axis in zip(shape, stride, strict=True))
+                shape = (t, h, w)
+        self.last_channels, self.last_shape = channels["rgb"], shape
+
+    def _features(self, batch: Batch) -> Tensor:
+        rgb, flow = self.input(batch)
+        for i in range(len(self.filters)):
+            rgb, flow = self.rgb[i](rgb), self.flow[i](flow)
+            if i + 1 == len(self.filters):
+                rgb, flow = self.rgb_attention(rgb), self.flow_attention(flow)
+            if self.sharing:
+                rgb = flow = self.joint[i](rgb + flow)
+            else:
+                rgb, flow = self.rgb_joint[i](rgb), self.flow_joint[i](flow)
+        joint: Tensor = rgb if self.sharing else rgb + flow
+        return joint
+
+
+class BaselineSharing(AddedStreams):
+    """The paper's Baseline with feature sharing (Table 1, column Baseline): dense joint blocks 3(d)."""
+
+    kernels = MappingProxyType(dict.fromkeys(("rgb", "flow"), ((5, 5), (3, 3), (5, 5), (5, 5))))
+    sharing = True
 
     def __init__(
         self,
@@ -58,50 +114,14 @@ class AddedStreams(Model):
         head_units: tuple[Count, ...] = (512, 64),
         norm_momentum: Share = 0.01,
     ) -> None:
-        super().__init__()
-        self.window = frames
-        self.input = ClipInput(frames, size, crop_rows, flow_channels, rgb_mean, rgb_std)
-        self.rgb, self.flow = nn.ModuleList(), nn.ModuleList()
-        # One joint block after each module, or one for each stream.
-        self.joint, self.rgb_joint, self.flow_joint = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        channels, shape = dict(self.input.channels), self.input.shape
-        for i, filters in enumerate(self.filters):
-            narrow, wide = scaled(filters, width), scaled(1.5 * filters, width)
-            for name, stream in (("rgb", self.rgb), ("flow", self.flow)):
-                kernels = self.kernels[name][i]
-                stream.append(
-                    Primary(
-                        channels[name], narrow, wide, kernels, self.strides[i], dropout, norm_momentum
-                    )
-                )
-                channels[name] = narrow
-            for joint in [self.joint] if self.sharing else [self.rgb_joint, self.flow_joint]:
-                joint.append(DenseJoint(wide, narrow, dropout))
-            for stride in self.strides[i]:
-                t, h, w = (same_size(*axis) for axis in zip(shape, stride, strict=True))
-                shape = (t, h, w)
-        self.head = Head(channels["rgb"] * prod(shape), head_units, classes, dropout)
-        keras_initialise(self)
-        channels_last(self)
-
-    def forward(self, batch: Batch) -> Output:
-        """Return one row of logits per clip, (B, 1, classes)."""
-        rgb, flow = self.input(batch)
-        for i in range(len(self.filters)):
-            rgb, flow = self.rgb[i](rgb), self.flow[i](flow)
-            if self.sharing:
-                rgb = flow = self.joint[i](rgb + flow)
-            else:
-                rgb, flow = self.rgb_joint[i](rgb), self.flow_joint[i](flow)
-        return Output(self.head(rgb if self.sharing else rgb + flow))
-
-
-class BaselineSharing(AddedStreams):
-    """The paper's Baseline with feature sharing (Table 1, column Baseline)."""
-
-    filters = (16, 32, 64, 128)
-    kernels = MappingProxyType(dict.fromkeys(("rgb", "flow"), ((5, 5), (3, 3), (5, 5), (5, 5))))
-    sharing = True
+        super().__init__(
+            ClipInput(frames, size, crop_rows, flow_channels, rgb_mean, rgb_std),
+            lambda inputs, narrow, wide: DenseJoint(inputs, narrow, dropout),
+            width=width,
+            dropout=dropout,
+            norm_momentum=norm_momentum,
+        )
+        self._finish(self.last_channels * prod(self.last_shape), head_units, classes, dropout)
 
 
 class BaselineStandalone(BaselineSharing):

@@ -1,4 +1,4 @@
-"""Dual-stream networks of Inception blocks whose streams are concatenated: SRS."""
+"""Dual-stream networks of Inception blocks whose streams are concatenated: SRS and CRS."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from murine.models.blocks import channels_last, keras_initialise, max_pool, same_size
-from murine.models.contract import Batch, Model, Output
+from murine.models.blocks import max_pool, same_size
+from murine.models.contract import Batch
+from murine.models.dual_stream.base import DualStream
 from murine.models.dual_stream.entries import add_published
-from murine.models.dual_stream.layers import ClipInput, Head, Inception, join, scaled
+from murine.models.dual_stream.layers import ClipInput, Inception, join, scaled
 from murine.models.settings import Count, Natural, Positive, Share
 
 
-class ConcatenatedStreams(Model):
-    """Five modules: an Inception block 3(c) per stream, then concatenation and max-pooling by 2; at the end
-    one more block, 3(e), for both.
+class ConcatenatedStreams(DualStream):
+    """Five modules: an Inception block 3(c) per stream, then concatenation and max-pooling by 2; with SRS one
+    more block, 3(e), for both at the end.
 
-    Sharing: the RGB stream goes on with the joint features, and the flow stream starts again from the raw
-    flow at every module (`_raw_flow`). Standalone: each stream is a chain of its own, and the two are
-    concatenated after the fifth block.
-
-    `classes`: number of behaviours. `frames`, `size` (height, width), `crop_rows`, `flow_channels`,
-    `rgb_mean`, `rgb_std`: the input, see `ClipInput`. `width` multiplies all filters (1: as published).
-    `head_units`: hidden dense layers ([1024] for UCF101, Table 8).
+    Sharing: the RGB stream goes on with the joint features, and the flow stream meets the raw flow again at
+    every module. Standalone: each stream is a chain of its own, and the two are concatenated after the fifth
+    block.
     """
-
-    streams = ("rgb", "flow")
-    predicts = "centre"
 
     filters: ClassVar[tuple[int, ...]]
     ratio: ClassVar[float]
-    final: ClassVar[int]
+    final: ClassVar[int] = 0
     sharing: ClassVar[bool]
+    reads_joint: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,9 +45,7 @@ class ConcatenatedStreams(Model):
         dropout: Share = 0.2,
         head_units: tuple[Count, ...] = (512, 64),
     ) -> None:
-        super().__init__()
-        self.window = frames
-        self.input = ClipInput(frames, size, crop_rows, flow_channels, rgb_mean, rgb_std)
+        super().__init__(ClipInput(frames, size, crop_rows, flow_channels, rgb_mean, rgb_std))
         self.rgb, self.flow = nn.ModuleList(), nn.ModuleList()
         channels, shape = dict(self.input.channels), self.input.shape
         for filters in self.filters:
@@ -61,25 +54,31 @@ class ConcatenatedStreams(Model):
                 stream.append(Inception(channels[name], reduced, outputs))
                 channels[name] = 3 * outputs
             if self.sharing:
-                channels = {"rgb": 6 * outputs, "flow": flow_channels}
+                joint = 6 * outputs
+                channels = {"rgb": joint, "flow": flow_channels + joint * self.reads_joint}
             t, h, w = (same_size(axis, 2) for axis in shape)
             shape = (t, h, w)
-        final = scaled(self.final, width)
-        self.final_block = Inception(6 * outputs, final, final)
-        self.head = Head(3 * final * prod(shape), head_units, classes, dropout)
-        keras_initialise(self)
-        channels_last(self)
+        features = 6 * outputs
+        self.final_block: Inception | None = None
+        if self.final:
+            final = scaled(self.final, width)
+            self.final_block, features = Inception(features, final, final), 3 * final
+        self._finish(features * prod(shape), head_units, classes, dropout)
 
-    def forward(self, batch: Batch) -> Output:
-        """Return one row of logits per clip, (B, 1, classes)."""
+    def _features(self, batch: Batch) -> Tensor:
         rgb, raw = self.input(batch)
         joint = self._shared(rgb, raw) if self.sharing else self._standalone(rgb, raw)
-        return Output(self.head(join(self.final_block(joint), stride=1)))
+        return joint if self.final_block is None else join(self.final_block(joint), stride=1)
 
     def _shared(self, joint: Tensor, raw: Tensor) -> Tensor:
         for i, (rgb_block, flow_block) in enumerate(zip(self.rgb, self.flow, strict=True)):
-            joint = join(rgb_block(joint) + flow_block(_raw_flow(raw, i)), stride=2)
+            flow = raw if i == 0 else self._flow_input(i, joint, raw)
+            joint = join(rgb_block(joint) + flow_block(flow), stride=2)
         return joint
+
+    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
+        """Return what the sharing network's flow stream sees at a module after the first, counted from 0."""
+        raise NotImplementedError
 
     def _standalone(self, rgb: Tensor, flow: Tensor) -> Tensor:
         for rgb_block, flow_block in zip(self.rgb[:-1], self.flow[:-1], strict=True):
@@ -87,30 +86,21 @@ class ConcatenatedStreams(Model):
         return join(self.rgb[-1](rgb) + self.flow[-1](flow), stride=2)
 
 
-def _raw_flow(raw: Tensor, module: int) -> Tensor:
-    """Return what the sharing network's flow stream sees at a module, counted from 0.
-
-    Module 0: the raw flow. Module 1: its centre, half as long on each axis. Then the flow max-pooled with
-    stride 4, 8, 16 and kernel 3: it sees 3 of every 4, 8, 16 frames, rows and columns, as published.
-    """
-    if module == 0:
-        return raw
-    if module > 1:
-        return max_pool(raw, 2**module)
-    for axis in (2, 3, 4):
-        size = raw.shape[axis]
-        kept = same_size(size, 2)
-        raw = raw.narrow(axis, (size - kept) // 2, kept)
-    return raw.contiguous(memory_format=torch.channels_last_3d) if raw.device.type == "cpu" else raw
-
-
 class SRSSharing(ConcatenatedStreams):
-    """SRS with feature sharing (Table 1, column SRS)."""
+    """SRS with feature sharing (Table 1, column SRS): only the RGB stream is reinforced.
+
+    At module 2 the flow stream sees the centre of the raw flow, half as long on each axis; at 3, 4 and 5 the
+    raw flow max-pooled with stride 4, 8, 16 and kernel 3, which is 3 of every 4, 8, 16 frames, rows and
+    columns, as published.
+    """
 
     filters = (8, 16, 32, 64, 64)
     ratio = 1.5
     final = 128
     sharing = True
+
+    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
+        return _centre(raw) if module == 1 else max_pool(raw, 2**module)
 
 
 class SRSStandalone(SRSSharing):
@@ -119,7 +109,40 @@ class SRSStandalone(SRSSharing):
     sharing = False
 
 
+class CRSSharing(ConcatenatedStreams):
+    """CRS with feature sharing (Table 1, column CRS): each stream reinforces the other.
+
+    At modules 2 to 5 the flow stream sees the joint features beside the raw flow, max-pooled with stride 2, 4,
+    8, 16. The paper's text can be read as more inputs than that; its counts cannot.
+    """
+
+    filters = (12, 24, 48, 96, 192)
+    ratio = 1.0
+    sharing = True
+    reads_joint = True
+
+    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
+        return torch.cat([joint, max_pool(raw, 2**module)], dim=1)
+
+
+class CRSStandalone(CRSSharing):
+    """CRS without feature sharing: 443,880 parameters fewer, as each stream's modules see only its own."""
+
+    sharing = False
+
+
+def _centre(raw: Tensor) -> Tensor:
+    """Return the middle of the frames, rows and columns, half as many of each."""
+    for axis in (2, 3, 4):
+        size = raw.shape[axis]
+        kept = same_size(size, 2)
+        raw = raw.narrow(axis, (size - kept) // 2, kept)
+    return raw.contiguous(memory_format=torch.channels_last_3d) if raw.device.type == "cpu" else raw
+
+
 TINY = {"width": 0.5, "frames": 4, "size": [32, 32], "head_units": [16]}
 
 add_published("srs_sharing", SRSSharing, "SRS", 9_671_872, TINY)
 add_published("srs_standalone", SRSStandalone, "SRS", 9_670_024, TINY)
+add_published("crs_sharing", CRSSharing, "CRS", 22_927_824, TINY)
+add_published("crs_standalone", CRSStandalone, "CRS", 22_483_944, TINY)

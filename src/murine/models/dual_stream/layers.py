@@ -114,6 +114,7 @@ class DenseJoint(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
+        self.outputs = outputs
         self.dense = SameConv3d(inputs, outputs, 1)
         self.dropout = Dropout(dropout)
 
@@ -121,6 +122,29 @@ class DenseJoint(nn.Module):
         """(B, inputs, T, H, W) -> (B, outputs, T, H, W)."""
         out: Tensor = self.dropout(leaky_relu(self.dense(x)))
         return out
+
+
+class InceptionJoint(nn.Module):
+    """3(b), "Inception v3_D" without its strides: two branches of convolutions, each to `filters`, from a
+    common 1x1x1 stem, beside the max-pooled input. Of added streams or of one stream.
+
+    1x1x7 runs along a row, 7x1x1 along time, as in the first author's published code.
+    """
+
+    def __init__(self, inputs: int, filters: int) -> None:
+        super().__init__()
+        self.outputs = 2 * filters + inputs
+        self.stem = SameConv3d(inputs, filters, 1)
+        self.a1 = SameConv3d(filters, filters, (1, 1, 7))
+        self.a2 = SameConv3d(filters, filters, (7, 1, 1))
+        self.a3 = SameConv3d(filters, filters, 3)
+        self.b1 = SameConv3d(filters, filters, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, T, H, W) -> (B, 2 filters + inputs, T, H, W)."""
+        stem = relu(self.stem(x))
+        a = relu(self.a3(relu(self.a2(relu(self.a1(stem))))))
+        return torch.cat([a, relu(self.b1(stem)), max_pool(x)], dim=1)
 
 
 class Inception(nn.Module):
@@ -163,7 +187,7 @@ class Head(nn.Module):
         self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) -> logits (B, 1, classes)."""
+        """(B, C, T, H, W) or (B, inputs) -> logits (B, 1, classes)."""
         x = self.dropout(x.flatten(1))
         for layer in self.dense[:-1]:
             x = leaky_relu(layer(x))
