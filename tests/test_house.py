@@ -34,7 +34,8 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 # What one room may take from its own layer, besides itself.
 SAME_LAYER_ALLOWED = {0, 2, 3}
-OUTSIDE_ALLOWED = {"models": {"torch", "numpy", "safetensors"}}
+# h5py: published weights of Keras are files of that kind.
+OUTSIDE_ALLOWED = {"models": {"torch", "numpy", "safetensors", "h5py"}}
 
 
 def modules() -> list[Path]:

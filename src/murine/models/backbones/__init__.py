@@ -1,5 +1,6 @@
 """Networks of single pictures whose features other networks learn from, by name."""
 
+from murine.models.backbones import inception_resnet_v2, inception_v1, resnet50v2
 from murine.models.backbones.registry import (
     BACKBONES,
     Backbone,
@@ -15,5 +16,8 @@ __all__ = [
     "BackboneEntry",
     "create_backbone",
     "find_weights",
+    "inception_resnet_v2",
+    "inception_v1",
+    "resnet50v2",
     "weights_folder",
 ]

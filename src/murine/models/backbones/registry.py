@@ -19,18 +19,37 @@ TIMM = "timm:"
 
 
 class Backbone(nn.Module):
-    """A network of single pictures. `size`: height and width it is built for; `features`: columns out.
+    """A network of single pictures. `size`: height and width it is built for; `smallest`: the shortest side
+    it can take; `features`: columns out.
 
     `forward` takes (N, 3, H, W) RGB, uint8 or float in 0..255, scales it as the network wants it, and
     returns (N, features) float.
     """
 
     size: tuple[int, int] = (224, 224)
+    smallest: int = 1
     features: int = 0
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, features)."""
         raise NotImplementedError
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError if the network cannot take pictures of this height and width."""
+        if min(size) < self.smallest:
+            raise InputError(
+                f"pictures of {size[0]} x {size[1]} came; this backbone needs at least {self.smallest} pixels "
+                f"each way and is built for {self.size[0]} x {self.size[1]}"
+            )
+
+    def keras_parameters(self) -> int:
+        """Return the count as Keras makes it: parameters and batch-norm statistics."""
+        statistics = sum(
+            buffer.numel()
+            for name, buffer in self.named_buffers()
+            if name.endswith(("running_mean", "running_var"))
+        )
+        return sum(p.numel() for p in self.parameters()) + statistics
 
 
 @dataclass(frozen=True)
@@ -38,8 +57,9 @@ class BackboneEntry:
     """A backbone that can be had by name.
 
     `file`: the usual name of its weights; `read`: such a file as the state of the backbone (raises
-    InputError that lists every tensor missing, extra or of another shape). `published`: its count of
-    parameters by Keras' rules, if a paper or a library prints one.
+    InputError that lists every tensor missing, extra or of another shape); `layout`: which of the known
+    layouts a file has, in words. `published`: its count of parameters by Keras' rules, if a paper or a
+    library prints one.
     """
 
     build: Callable[[], Backbone]
@@ -47,6 +67,7 @@ class BackboneEntry:
     read: Callable[[Path, Backbone], dict[str, Tensor]]
     source: str
     published: int | None = None
+    layout: Callable[[Path], str] | None = None
 
 
 BACKBONES: Registry[BackboneEntry] = Registry("backbone")
