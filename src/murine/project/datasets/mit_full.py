@@ -123,7 +123,7 @@ def _bouts(request: Request, path: Path, faults: list[str], notes: list[str]) ->
     faults += shorten(wrong)
     if shared:
         notes.append(
-            f"{place}: {shared} frames end a line and begin the next; they go to the earlier line"
+            f"{place}: {shared} x a frame ends one line and begins the next; it goes to the earlier"
         )
     return tuple(rows)
 

@@ -127,9 +127,11 @@ def _kind(path: Path) -> str | None:
     if suffix != ".csv":
         return None
     try:
-        return _POSE if formats.detect(path).kind == "pose" else _SHEET
+        pose = formats.detect(path).kind == "pose"
     except InputError:
-        return _SHEET
+        pose = False
+    # A sheet saved as csv keeps DeepLabCut's words in its first column.
+    return _POSE if pose and _heading(read_sheet(path)) is None else _SHEET
 
 
 def _marks(path: Path, n_frames: int) -> list[tuple[int, list[int]]]:
@@ -139,7 +141,7 @@ def _marks(path: Path, n_frames: int) -> list[tuple[int, list[int]]]:
     there must be a row for each frame of the pose, below two rows of headings that may be there or not.
     """
     rows = read_sheet(path)
-    heading, columns = _heading(path, rows)
+    heading, columns = _needed_heading(path, rows)
     body = list(enumerate(rows[heading + 1 :], start=heading + 2))
     while body and not any(cell.strip() for cell in body[-1][1]):
         body.pop()
@@ -160,12 +162,18 @@ def _marks(path: Path, n_frames: int) -> list[tuple[int, list[int]]]:
     return list(enumerate(_cells(path, body[surplus:], columns)))
 
 
-def _heading(path: Path, rows: Rows) -> tuple[int, list[int]]:
-    """Return the row that names the behaviours and the column of each."""
+def _heading(rows: Rows) -> tuple[int, list[int]] | None:
+    """Return the row that names the behaviours and the column of each; None where no row does."""
     for number, row in enumerate(rows[:_HEADING_ROWS]):
         names = [_COLUMNS.get(" ".join(cell.casefold().replace("_", " ").split())) for cell in row]
         if all(names.count(behaviour) == 1 for behaviour in BEHAVIOURS):
             return number, [names.index(behaviour) for behaviour in BEHAVIOURS]
+    return None
+
+
+def _needed_heading(path: Path, rows: Rows) -> tuple[int, list[int]]:
+    if (found := _heading(rows)) is not None:
+        return found
     shown = some(cell for row in rows[:1] for cell in row if cell.strip())
     raise InputError(
         f"{path}: no row names Grooming, Rearing mig (or Mid rearing) and Rearing paret (or Wall rearing) once "
