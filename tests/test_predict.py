@@ -253,13 +253,13 @@ def test_finished_files_are_skipped_and_changed_ones_are_not(
     write_pose(tmp_path / "b.csv", make_pose(50, 8)[0])
     inputs = [tmp_path / "a.csv", tmp_path / "b.csv"]
     done: list[str] = []
-    real = predict_run.predict_recording
+    real = predict_run.predict_into
 
-    def counting(run: TrainedRun, source: Any, **rest: Any) -> Any:
+    def counting(partial: Partial, run: TrainedRun, source: Any, **rest: Any) -> None:
         done.append(source.recording)
-        return real(run, source, **rest)
+        real(partial, run, source, **rest)
 
-    monkeypatch.setattr(predict_run, "predict_recording", counting)
+    monkeypatch.setattr(predict_run, "predict_into", counting)
     first = predict(pose_run, inputs, tmp_path / "out")
     assert predict(pose_run, inputs, tmp_path / "out") == first
     assert done == ["a", "b"]
@@ -312,7 +312,8 @@ def test_what_another_network_left_unfinished_is_thrown_away(tmp_path: Path) -> 
     partial.close()
     again = Partial(tmp_path / "x", "a", 2)
     assert again.rows == 3
-    np.testing.assert_array_equal(again.values(), np.ones((3, 2)))
+    (rows,) = again.pieces(np.array([0, 0, 2]))
+    np.testing.assert_array_equal(rows, np.ones((3, 2)))
     again.close()
     other = Partial(tmp_path / "x", "b", 2)
     assert other.rows == 0
@@ -403,11 +404,11 @@ def test_two_files_of_one_name_are_refused(pose_run: Path, tmp_path: Path) -> No
 def test_a_full_disk_is_told_and_what_is_done_is_kept(
     video_run: Path, video_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*args: Any) -> None:
+    def full(*args: Any, **rest: Any) -> None:
         raise StorageError("x: the disk is full. Free some space and run the command again.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict_run, "write_prediction", full)
+        patch.setattr(predict_run, "write_pieces", full)
         with pytest.raises(StorageError, match="disk is full"):
             predict(video_run, [video_project.parent / "v0.mkv"], tmp_path)
     assert not (tmp_path / "v0.parquet").exists()

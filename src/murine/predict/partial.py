@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from murine.errors import StorageError
 from murine.files import make_folder, storage_error, write_json
+from murine.predictions import ROWS
+from murine.types import IntArray
 
 ROWS_FILE = "rows.f32"
 STATE_FILE = "state.json"
@@ -71,10 +74,15 @@ class Partial:
         write_json(self.folder / STATE_FILE, {"key": self._key, "rows": self.rows})
         self._committed_at = time.monotonic()
 
-    def values(self) -> NDArray[np.float32]:
-        """Return all rows, (S, C)."""
+    def pieces(self, owner: IntArray) -> Iterator[NDArray[np.float32]]:
+        """Give the rows (n, C) of frames that belong to the samples `owner` (T,), which never decrease."""
         self._flush()
-        return np.fromfile(self._path, dtype="<f4").reshape(-1, self._classes)
+        classes = self._classes
+        for at in range(0, len(owner), ROWS):
+            own = owner[at : at + ROWS]
+            first, count = int(own[0]), int(own[-1] - own[0]) + 1
+            rows = np.fromfile(self._path, "<f4", count * classes, offset=first * classes * 4)
+            yield rows.reshape(-1, classes)[own - first]
 
     def close(self) -> None:
         """Let go of the file; the rows that count stay for the next time."""
