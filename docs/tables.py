@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -20,6 +20,7 @@ from murine.models import MODELS, Model, describe_models, model_settings
 from murine.models.settings import describe
 from murine.pose import FEATURES, feature_names
 from murine.postprocess import STEPS
+from murine.project import DATASETS
 from murine.train.losses import LOSSES
 from murine.train.schedule import OPTIMIZERS, SCHEDULES
 from murine.video import VIDEO_SUFFIXES
@@ -56,6 +57,20 @@ def formats() -> str:
     return markdown(
         ("format", "holds", "usual files", "read", "write", "what it is", "not carried over"), rows
     )
+
+
+def datasets() -> str:
+    rows = [
+        (f"`{d.name}`", d.summary, d.source, d.url, d.licence, d.size, "; ".join(_parts(d.parts)))
+        for d in DATASETS.values()
+    ]
+    return markdown(
+        ("name", "what it is", "source", "where to get it", "licence", "size", "`--part`"), rows
+    )
+
+
+def _parts(parts: Mapping[str, str]) -> list[str]:
+    return [f"`{name}`: {what}" for name, what in parts.items()]
 
 
 def models() -> str:
@@ -166,6 +181,7 @@ def suffixes() -> str:
 
 _ALL = (
     formats,
+    datasets,
     models,
     settings_of_models,
     recipes,

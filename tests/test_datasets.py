@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import dataset_samples as samples
 import pytest
 from cli_samples import done, listing, refused
 
+from murine.config import SplitSettings
+from murine.data.splits import group_names, make_splits
 from murine.errors import InputError, ProjectError
 from murine.project import DATASETS, check, init_dataset, load_project
+from murine.project.datasets.open_field import TEST, TRAIN
 
 TREES = {
     "mit-clipped": samples.mit_clipped,
@@ -132,3 +137,21 @@ def test_a_failure_while_writing_leaves_nothing(
     with pytest.raises(ProjectError):
         init_dataset(tmp_path / "study", "mit-full", trees / "mit-full")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_splits_of_the_page_divide_the_made_up_trees(trees: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "datasets.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```toml\n(# (\S+)\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert {name for _, name in examples} == set(DATASETS) - {"scorhe"}
+    samples.open_field(tmp_path / "open-field", (*TRAIN[:3], *TEST), frames=6)
+    for number, (text, name) in enumerate(examples):
+        source = tmp_path / name if name == "open-field" else trees / name
+        project = init_dataset(tmp_path / f"s{number}", name, source).project
+        settings = SplitSettings(**tomllib.loads(text)["split"])
+        splits = make_splits(project.recordings, settings)
+        assert len(splits) == (
+            1 if settings.fixed else len({*group_names(project.recordings, settings)})
+        )
+        assert all(split.train and split.test for split in splits)
+        if name in ("ucf101", "open-field"):
+            assert bool(splits[0].validation) == (settings.validation > 0)

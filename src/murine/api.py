@@ -12,7 +12,17 @@ from murine.models import MODELS, create_model, describe_models, load_model
 from murine.postprocess import apply, make_steps
 from murine.predict import predict
 from murine.predictions import read_prediction, write_prediction
-from murine.project import check, init, load_bouts, load_pose, load_project, save_project, timeline
+from murine.project import (
+    DATASETS,
+    check,
+    init,
+    init_dataset,
+    load_bouts,
+    load_pose,
+    load_project,
+    save_project,
+    timeline,
+)
 from murine.reporting import report, write_evaluation_report
 from murine.scoring import score_paths as score
 from murine.simulate import simulate
@@ -22,6 +32,7 @@ from murine.types import Bouts, Ethogram, LabelChoice, Pose, Prediction, Recordi
 from murine.video import open_video
 
 __all__ = [
+    "DATASETS",
     "FORMATS",
     "MODELS",
     "Bouts",
@@ -39,6 +50,7 @@ __all__ = [
     "evaluate",
     "export",
     "init",
+    "init_dataset",
     "list_recipes",
     "load_bouts",
     "load_model",
