@@ -330,12 +330,12 @@ def test_every_name_in_the_listed_recipes_exists() -> None:
 
 def test_dual_stream_recipes_hold_the_published_numbers() -> None:
     """Paper sections 3.1 and 3.3 and Table 2."""
-    rates = {"baseline": 0.0005, "srs": 0.001}
+    rates = dict.fromkeys(("civ3d-bilstm", "civ3d-mha", "srs", "crs"), 0.001) | {"baseline": 0.0005}
     for network, rate in rates.items():
         for kind in ("sharing", "standalone"):
             recipe = load_recipe(f"dual-stream/{network}-{kind}")
-            assert recipe.model == f"{network}_{kind}"
-            assert recipe.window.frames == 8
+            assert recipe.model == f"{network.replace('-', '_')}_{kind}"
+            assert (recipe.window.frames, recipe.window.tail) == (8, "drop")
             assert recipe.window.frames * recipe.input.spacing_s == pytest.approx(1.333, abs=1e-3)
             assert recipe.input.size == (128, 128)
             training = recipe.training
