@@ -31,7 +31,7 @@ _ADVICE = (
 class Scan:
     """The frames of a whole file, in the order they are shown.
 
-    `pts`: (T,) time stamps in the container's ticks; `times`: (T,) seconds after the first frame;
+    `pts`: (T,) time stamps in the container's ticks; `times`: (T,) seconds after the first frame, read-only;
     `keys`: (T,) True where decoding may start; `seekable`: time stamps tell every frame apart.
     `notes`: what a person should know, in words.
     """
@@ -45,7 +45,7 @@ class Scan:
     def __len__(self) -> int:
         return len(self.pts)
 
-    @property
+    @cached_property
     def timeline(self) -> Timeline:
         """The time of each frame."""
         return Timeline(self.times)
@@ -85,7 +85,7 @@ class ScanBuilder:
         count, claims = len(self.pts), self.claims
         if count == 0:
             raise InputError(f"{self.path}: the video has no frame that can be decoded. {_ADVICE}")
-        pts = np.array(self.pts, dtype=np.int64)
+        pts = np.frombuffer(self.pts, dtype=np.int64)
         stamps = np.where(pts == _NONE, np.nan, pts)
         times, seekable, odd = frame_times(self.path, stamps, claims)
         self._check_whole(times)
@@ -106,7 +106,8 @@ class ScanBuilder:
             notes.append("it begins without a full key frame, so faults of its pictures may go unseen")
         if claims.frames and claims.frames != count + self.lost:
             notes.append(f"the container says {claims.frames} frames; {count} decode")
-        return Scan(pts, times, np.array(self.keys, dtype=bool), seekable, tuple(notes))
+        times.setflags(write=False)
+        return Scan(pts, times, np.frombuffer(self.keys, dtype=bool), seekable, tuple(notes))
 
     def _check_whole(self, times: FloatArray) -> None:
         """Raise InputError where the container promises more than came.
@@ -142,9 +143,11 @@ def recall(path: Path) -> Scan | None:
     if arrays is None:
         return None
     meta = json.loads(bytes(arrays["meta"]))
+    times = np.array(arrays["times"])
+    times.setflags(write=False)
     return Scan(
         np.array(arrays["pts"]),
-        np.array(arrays["times"]),
+        times,
         np.array(arrays["keys"]),
         bool(meta["seekable"]),
         tuple(meta["notes"]),

@@ -56,10 +56,11 @@ def frame_times(path: Path, stamps: FloatArray, claims: Claims) -> Timing:
     rate = claims.rate if claims.rate > 0 else _DEFAULT_RATE
     count = len(stamps)
     values = np.array(stamps, dtype=np.float64)
-    if len(np.unique(values[np.isfinite(values)])) < min(2, count):
+    known = values[np.isfinite(values)]
+    if len(known) == 0 or (count > 1 and known.min() == known.max()):
         note = f"no time stamps in the file; its {count} frames are counted at {rate:g} per second"
         return Timing(np.arange(count) / rate, False, (note,))
-    ordered = not (np.diff(values[np.isfinite(values)]) < 0).any()
+    ordered = not (np.diff(known) < 0).any()
     if not ordered and claims.container != "avi":
         raise InputError(_backwards(path, values, rate))
     notes: list[str] = []
