@@ -16,12 +16,13 @@ from torch.utils.data import Dataset
 
 from murine.config import WindowSettings
 from murine.data.augment import PHASE, augment_clip, check_augment
+from murine.data.cutting import Cutter
 from murine.data.prepared import PICTURES, TABLES, Prepared
 from murine.data.sampling import balanced_shares, clip_labels, epoch_order
-from murine.data.windows import Predicts, Windows, plan, stride_in_samples
+from murine.data.windows import Predicts, stride_in_samples
 from murine.errors import InputError
 from murine.pose.scaler import Scaler
-from murine.types import UNLABELLED, IntArray
+from murine.types import UNLABELLED, FloatArray
 
 Item = dict[str, Tensor]
 
@@ -31,9 +32,11 @@ class WindowDataset(Dataset[Item]):
 
     `predicts`: "all" labels every sample of a window; "centre" and "last" (clip models) give one label by
     the rule `window.label`. With `train`, windows without a label are left out, the stride is
-    `train_stride_s`, and `augment`, `samples_per_epoch` and `balance` (every behaviour drawn equally
-    often) apply; without, every window of `predict_stride_s` is there, in order. `scaler` brings the
-    pose features to the scale the model was trained with; unknown ones (NaN) become 0.
+    `train_stride_s`, and `augment`, `samples_per_epoch` and `balance` apply; without, every window of
+    `predict_stride_s` is there, in order. `balance`: "none"; "draw", every behaviour is drawn equally often;
+    "overlap", rarer behaviours have windows that start closer together; "duplicate", theirs are repeated; a
+    window counts for the rarest behaviour that it shows. `scaler` brings the pose features to the scale the
+    model was trained with; unknown ones (NaN) become 0.
 
     An item: `rgb`, `flow` (channels, T, H, W) uint8; `pose`, `embedding` (T, F) float32; `mask` (T,) bool,
     False for padding; `target` int64 (T_out,) of exclusive behaviours, float32 (T_out, C) of others, -1
@@ -54,7 +57,7 @@ class WindowDataset(Dataset[Item]):
         augment: Sequence[str] = (),
         seed: int = 0,
         samples_per_epoch: int = 0,
-        balance: bool = False,
+        balance: str = "none",
         scaler: Scaler | None = None,
     ) -> None:
         _check_alike(prepared)
@@ -70,28 +73,25 @@ class WindowDataset(Dataset[Item]):
         self._augment = tuple(augment) if train else ()
         check_augment(self._augment, prepared[0].streams)
         self.strides = tuple(_stride(p, window, train) for p in prepared)
-        self.plans: tuple[Windows, ...] = tuple(
-            plan(len(p), window.frames, stride, predicts)
-            for p, stride in zip(prepared, self.strides, strict=True)
-        )
-        self._recording = np.repeat(np.arange(len(prepared)), [len(w) for w in self.plans])
-        self._window = np.concatenate([np.arange(len(w)) for w in self.plans])
-        self._shares = None
+        self._cutter = Cutter(self.prepared, window, predicts)
+        self._windows = self._cutter.cut(self.strides)
+        self._shares: FloatArray | None = None
         if train:
-            shown = [self._shown(r) for r in range(len(prepared))]
-            labels = np.concatenate(shown)
+            labels = self._cutter.shown(self._windows)
             kept = (labels != UNLABELLED).any(axis=1)
             if not kept.any():
                 raise InputError(
                     f"no window of {len(prepared)} training recordings carries a label. Label more, or "
                     "choose another label rule (window.label) or shorter windows (window.frames)"
                 )
-            self._recording, self._window = self._recording[kept], self._window[kept]
-            if balance:
-                self._shares = balanced_shares(labels[kept])
+            self._windows, labels = self._windows.at(kept), labels[kept]
+            if balance == "draw":
+                self._shares = balanced_shares(labels)
+            elif balance != "none":
+                self._windows = self._cutter.balanced(self._windows, labels, balance)
 
     def __len__(self) -> int:
-        return len(self._recording)
+        return len(self._windows)
 
     def __iter__(self) -> Iterator[Item]:
         return (self[i] for i in range(len(self)))
@@ -107,32 +107,30 @@ class WindowDataset(Dataset[Item]):
         rng = np.random.default_rng([self._seed, self._epoch])
         return [int(i) for i in epoch_order(len(self), rng, self._samples, self._shares)]
 
-    def label_counts(self) -> IntArray:
-        """Return (C,): how many labels of all windows show each behaviour, overlaps counted each time."""
-        counts = np.zeros(len(self.ethogram), dtype=np.int64)
-        for r, prepared in enumerate(self.prepared):
-            at = self._window[self._recording == r]
-            start, stop = self.plans[r].start[at], self.plans[r].stop[at]
-            if self.predicts == "all":
-                total = np.cumsum(prepared.resolved == 1, axis=0, dtype=np.int64)
-                total = np.concatenate([np.zeros((1, total.shape[1]), np.int64), total])
-                counts += (total[np.minimum(stop, len(prepared))] - total[start]).sum(axis=0)
-            else:
-                counts += (self._labels(prepared, start, stop) == 1).sum(axis=0)
-        return counts
+    def label_counts(self) -> FloatArray:
+        """Return (C,): how many labels of all windows show each behaviour, overlaps counted each time.
+
+        Where windows are drawn so that behaviours balance: how many to expect of as many draws.
+        """
+        return self._cutter.counts(self._windows, lambda labels: labels == 1, self._times())
+
+    def known_counts(self) -> FloatArray:
+        """Return (C,): of how many labels of all windows it is known whether they show each behaviour."""
+        return self._cutter.counts(self._windows, lambda labels: labels != UNLABELLED, self._times())
+
+    def _times(self) -> FloatArray | None:
+        return None if self._shares is None else self._shares * len(self)
 
     def __getitem__(self, index: int) -> Item:
         """Return an item; index len x k + i is window i for the k-th time again, with new randomness."""
         if index < 0 or (index >= len(self) and not self.train):
             raise IndexError(index)
         at = index % len(self)
-        r = int(self._recording[at])
-        prepared, plan_ = self.prepared[r], self.plans[r]
-        start = int(plan_.start[self._window[at]])
-        size = int(plan_.stop[0] - plan_.start[0])
+        r, start = int(self._windows.recording[at]), int(self._windows.start[at])
+        prepared, size = self.prepared[r], self._cutter.size(r)
         rng = np.random.default_rng([self._seed, self._epoch, index]) if self._augment else None
         if rng is not None and PHASE in self._augment:
-            start = self._phase(r, start, size, rng)
+            start = self._phase(r, start, int(self._windows.apart[at]), rng)
         stop = min(start + size, len(prepared))
         # Copies: what an item holds may be changed by whoever gets it.
         slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
@@ -152,27 +150,13 @@ class WindowDataset(Dataset[Item]):
         item["start"] = torch.tensor(start)
         return item
 
-    def _phase(self, recording: int, start: int, size: int, rng: np.random.Generator) -> int:
-        """Move a window by less than a stride; where nothing is labelled it stays."""
-        prepared = self.prepared[recording]
+    def _phase(self, recording: int, start: int, apart: int, rng: np.random.Generator) -> int:
+        """Move a window by less than the way to the next; where nothing is labelled it stays."""
+        prepared, size = self.prepared[recording], self._cutter.size(recording)
         last = max(len(prepared) - size, 0)
-        moved = min(start + int(rng.integers(self.strides[recording])), last)
+        moved = min(start + int(rng.integers(apart)), last)
         labels = self._target(prepared, moved, size)
         return moved if bool((labels != UNLABELLED).any()) else start
-
-    def _shown(self, recording: int) -> NDArray[np.int8]:
-        """Return (N, C) what each window of a recording shows: its label, or all that its samples show."""
-        prepared, windows = self.prepared[recording], self.plans[recording]
-        if self.predicts != "all":
-            return self._labels(prepared, windows.start, windows.stop)
-        rows = np.full((len(windows), len(self.ethogram)), UNLABELLED, dtype=np.int8)
-        for i, (start, stop) in enumerate(zip(windows.start, windows.target_stop, strict=True)):
-            rows[i] = prepared.resolved[start:stop].max(axis=0)
-        return rows
-
-    def _labels(self, prepared: Prepared, start: IntArray, stop: IntArray) -> NDArray[np.int8]:
-        exclusive = self.ethogram.exclusive
-        return clip_labels(prepared.resolved, start, stop, self.window.label, exclusive=exclusive)
 
     def _target(self, prepared: Prepared, start: int, size: int) -> Tensor:
         stop = min(start + size, len(prepared))

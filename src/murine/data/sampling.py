@@ -68,11 +68,6 @@ def class_counts(prepared: Sequence[Prepared]) -> IntArray:
     return np.asarray(sum((p.resolved == 1).sum(axis=0) for p in prepared), dtype=np.int64)
 
 
-def known_counts(prepared: Sequence[Prepared]) -> IntArray:
-    """Return (C,): the samples of all recordings of which it is known whether they show a behaviour."""
-    return np.asarray(sum((p.resolved != UNLABELLED).sum(axis=0) for p in prepared), dtype=np.int64)
-
-
 def class_weights(
     counts: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error"
 ) -> NDArray[np.float32]:
@@ -121,6 +116,25 @@ def _missing(
     return np.asarray(missing)
 
 
+def windows_shown(labels: NDArray[np.int8], start: IntArray, stop: IntArray) -> NDArray[np.int8]:
+    """Return (N, C) all that each window [start, stop) shows over (S, C) labels, stop > S allowed.
+
+    1 where any of its samples shows the behaviour, else 0 where it is known of any, else -1.
+    """
+    end = np.minimum(stop, len(labels))
+    known = _between(labels != UNLABELLED, start, end) > 0
+    shown = _between(labels == 1, start, end) > 0
+    return np.where(shown, 1, np.where(known, 0, UNLABELLED)).astype(np.int8)
+
+
+def rarest_shown(labels: NDArray[np.int8], counts: ArrayLike) -> IntArray:
+    """Return (N,) the rarest behaviour that each window shows, by (C,) counts; C for a window without any."""
+    order = np.argsort(np.asarray(counts), kind="stable")
+    ranked = labels[:, order] == 1
+    shown = np.where(ranked.any(axis=1), order[ranked.argmax(axis=1)], labels.shape[1])
+    return np.asarray(shown, dtype=np.int64)
+
+
 def balanced_shares(labels: NDArray[np.int8]) -> FloatArray:
     """Return (N,) probabilities of drawing each window so that every behaviour is drawn equally often.
 
@@ -132,6 +146,53 @@ def balanced_shares(labels: NDArray[np.int8]) -> FloatArray:
     table = np.concatenate([shown, ~shown.any(axis=1, keepdims=True)], axis=1)
     weight = np.where(table, 1 / np.maximum(counts, 1), 0).max(axis=1)
     return np.asarray(weight / weight.sum(), dtype=np.float64)
+
+
+def duplicated(classes: IntArray, behaviours: int) -> IntArray:
+    """Return indices (M,) of (N,) windows, in order, so repeated that each behaviour has as many as the
+    commonest. `classes`: what each window counts for, `behaviours` for one without any, which is not repeated.
+
+    All windows of a behaviour are repeated equally often, but for a rest spread evenly over them.
+    """
+    counts = np.bincount(classes, minlength=behaviours + 1)
+    times = np.ones(len(classes), dtype=np.int64)
+    for behaviour in np.flatnonzero(counts[:behaviours]):
+        at = np.flatnonzero(classes == behaviour)
+        wanted = int(counts.max())
+        times[at] = wanted // len(at)
+        times[at[_spread(len(at), wanted % len(at))]] += 1
+    return np.repeat(np.arange(len(classes)), times)
+
+
+def overlapping(
+    classes: IntArray, dense: IntArray, behaviours: int
+) -> tuple[NDArray[np.bool_], IntArray, IntArray]:
+    """Choose windows so that each behaviour has as many as the commonest, from all that can be cut.
+
+    `classes`: (N,) what the usual windows count for; `dense`: (M,) the same for the windows that start at
+    every sample. Returns which of the usual ones stay (N,), which of the dense ones come instead (K,), and
+    how many samples apart those of one behaviour lie on average (K,). A behaviour with fewer windows than
+    the commonest gives its own up for dense ones, spread evenly, as many as the commonest has or as
+    there are. (Le & Murari 2019: rarer classes are cut into more densely overlapping clips.)
+    """
+    counts = np.bincount(classes, minlength=behaviours + 1)
+    wanted = int(counts.max())
+    stay = np.ones(len(classes), dtype=np.bool_)
+    taken: list[IntArray] = []
+    apart: list[IntArray] = []
+    for behaviour in np.flatnonzero(counts[:behaviours] < wanted):
+        there = np.flatnonzero(dense == behaviour)
+        number = min(wanted, len(there))
+        stay[classes == behaviour] = False
+        taken.append(there[_spread(len(there), number)])
+        apart.append(np.full(number, max(1, round(len(there) / max(1, number)))))
+    empty = np.zeros(0, dtype=np.int64)
+    return stay, np.concatenate([empty, *taken]), np.concatenate([empty, *apart])
+
+
+def _spread(n: int, number: int) -> IntArray:
+    """Return `number` of the indices 0 to n - 1, evenly spread."""
+    return ((np.arange(number) + 0.5) * n / max(1, number)).astype(np.int64)
 
 
 def epoch_order(

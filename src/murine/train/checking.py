@@ -30,6 +30,11 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     faults += _unknown("training.optimizer", [training.optimizer], OPTIMIZERS)
     faults += _unknown("training.schedule", [training.schedule], SCHEDULES)
     faults += _unknown("training.augment", training.augment, AUGMENT)
+    if training.balance == "overlap" and recipe.window.frames == 0:
+        faults.append(
+            "training.balance: 'overlap' lets windows overlap, and window.frames = 0 makes each recording one "
+            "window; choose 'draw' or 'duplicate'"
+        )
     if training.schedule == "exponential" and training.final_rate == 0:
         faults.append("training.final_rate: 'exponential' falls to a rate above 0; name it")
     faults += _unknown("input.photometry", [given.photometry], PHOTOMETRY)

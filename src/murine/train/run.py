@@ -15,7 +15,7 @@ from murine.config import Recipe, save_recipe
 from murine.data.dataset import WindowDataset
 from murine.data.embedding import FrameEmbedder
 from murine.data.prepared import Prepared
-from murine.data.sampling import binary_weights, class_counts, class_weights, known_counts
+from murine.data.sampling import binary_weights, class_counts, class_weights
 from murine.data.splits import Split, training_split
 from murine.errors import InputError
 from murine.files import results_folder, write_json
@@ -43,7 +43,6 @@ from murine.train.runs import (
 )
 from murine.train.study import Study, described, frame_rate, open_study, rgb_statistics
 from murine.train.tensorboard import tensorboard_log
-from murine.types import Ethogram
 from murine.video.flow import CHANNELS
 
 OWN_FILES = (
@@ -146,6 +145,7 @@ def _train_split(
         augment=settings.augment,
         seed=settings.seed,
         samples_per_epoch=settings.samples_per_epoch,
+        balance=settings.balance,
         scaler=scaler,
     )
     validation_set = None
@@ -154,7 +154,7 @@ def _train_split(
             validation, recipe.window, model.predicts, train=False, scaler=scaler
         )
     _tell_never_shown(train_set, training, recipe, progress)
-    weights = _weights(train_set, training, study.ethogram) if settings.class_weights else None
+    weights = _weights(train_set) if settings.class_weights else None
     save_recipe(recipe, folder / CONFIG_FILE)
     write_json(folder / SPLITS_FILE, [split.to_dict()])
     write_environment(folder)
@@ -260,13 +260,13 @@ def _pose_layout(study: Study, split: Split) -> PoseLayout | None:
     return PoseLayout(study.animals, study.keypoints, fit_scaler(p.table("pose") for p in training))
 
 
-def _weights(train_set: WindowDataset, training: list[Prepared], ethogram: Ethogram) -> torch.Tensor:
+def _weights(train_set: WindowDataset) -> torch.Tensor:
     """Return the weights of behaviours; one that no training window shows weighs nothing."""
-    names = ethogram.behaviours
-    if ethogram.exclusive:
+    names = train_set.ethogram.behaviours
+    if train_set.ethogram.exclusive:
         values = class_weights(train_set.label_counts(), names, absent="zero")
     else:
-        values = binary_weights(class_counts(training), known_counts(training), names, absent="zero")
+        values = binary_weights(train_set.label_counts(), train_set.known_counts(), names, absent="zero")
     return torch.from_numpy(np.asarray(values))
 
 
