@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -474,3 +475,18 @@ def test_labels_that_go_on_in_the_next_video_are_not_past_the_end(tmp_path: Path
     report = check_project(Project(tmp_path / "study", "queue", ethogram, films, tolerance_s=0.3))
     assert [row.bouts for row in report.recordings] == [2, 1]
     assert not [f for f in report.faults if "past the end" in f.text]
+
+
+def test_a_label_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = standard(tmp_path)
+    form = formats.FORMATS["bouts"]
+    assert isinstance(form, formats.LabelFormat)
+    parsed: list[str] = []
+
+    def counted(path: Path) -> formats.LabelTable:
+        parsed.append(path.name)
+        return form.parse(path)
+
+    monkeypatch.setitem(formats.FORMATS._items, "bouts", replace(form, parse=counted))
+    assert check(study).ok
+    assert sorted(parsed) == ["m1.csv", "m2.csv"]

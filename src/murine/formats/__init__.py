@@ -26,6 +26,7 @@ from murine.formats.base import (
     Format,
     LabelFormat,
     LabelSummary,
+    LabelTable,
     LabelTarget,
     PoseFormat,
     PoseSummary,
@@ -41,6 +42,7 @@ __all__ = [
     "Format",
     "LabelFormat",
     "LabelSummary",
+    "LabelTable",
     "PoseFormat",
     "PoseSummary",
     "align",
@@ -48,6 +50,7 @@ __all__ = [
     "describe_pose",
     "detect",
     "label_offset",
+    "parse_labels",
     "read_labels",
     "read_pose",
     "write_labels",
@@ -129,8 +132,18 @@ def describe_pose(path: Path) -> PoseSummary:
     return _pose_format(path).describe(path)
 
 
+def parse_labels(path: Path) -> LabelTable:
+    """Return a label file as parsed, for who asks several things of it; raises InputError."""
+    path = Path(path)
+    return _label_format(path).parse(path)
+
+
+def _table(source: Path | LabelTable) -> LabelTable:
+    return source if isinstance(source, LabelTable) else parse_labels(source)
+
+
 def read_labels(
-    path: Path,
+    path: Path | LabelTable,
     timeline: Timeline,
     choice: LabelChoice = LabelChoice(),
     *,
@@ -138,44 +151,40 @@ def read_labels(
     media: str = "",
     known: Sequence[str] = (),
 ) -> Bouts:
-    """Read a label file of any known format onto a timeline, with the file's own ethogram.
+    """Read a label file of any known format, or one that is parsed, onto a timeline, with its own ethogram.
 
     `choice` says which stream, observation and subject is meant where there are several ("all" joins
     streams or subjects). Labels up to `tolerance_s` past the end are cut. `media` is the name of the
     recording's video, for observations of several videos. `known` are the behaviours of a file without
     any label. The ethogram is exclusive if no two behaviours overlap. Raises InputError.
     """
-    path = Path(path)
-    table = _label_format(path).parse(path)
-    return to_bouts(table, timeline, choice, tolerance_s=tolerance_s, media=media, known=known)
+    return to_bouts(_table(path), timeline, choice, tolerance_s=tolerance_s, media=media, known=known)
 
 
-def describe_labels(path: Path, choice: LabelChoice = LabelChoice()) -> LabelSummary:
+def describe_labels(path: Path | LabelTable, choice: LabelChoice = LabelChoice()) -> LabelSummary:
     """Return what a label file holds; behaviours, counts and `last` only of what `choice` names so far.
 
     Raises InputError for a file that cannot be read or a choice it does not have.
     """
-    path = Path(path)
-    table = _label_format(path).parse(path)
+    table = _table(path)
     summary = summarise(table, choice)
     for what, wanted, there in (
         ("observation", choice.observation, summary.observations),
         ("stream", choice.stream, summary.streams),
     ):
         if wanted not in (None, "all") and wanted not in there:
-            raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted or '', there)}")
+            raise InputError(f"{table.path}: no {what} '{wanted}'.{suggest(wanted or '', there)}")
     return summary
 
 
 def label_offset(
-    path: Path, timeline: Timeline, choice: LabelChoice = LabelChoice(), *, media: str = ""
+    path: Path | LabelTable, timeline: Timeline, choice: LabelChoice = LabelChoice(), *, media: str = ""
 ) -> float | None:
     """Return how far, at most, a label's edge lies from the frame boundary it was put on, in seconds.
 
     None for labels that count frames. Raises InputError as `read_labels` does.
     """
-    path = Path(path)
-    return edge_offset(_label_format(path).parse(path), timeline, choice, media=media)
+    return edge_offset(_table(path), timeline, choice, media=media)
 
 
 def write_labels(

@@ -156,18 +156,19 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
     path = recording.labels
     assert path is not None
     try:
-        summary = formats.describe_labels(path, recording.choice)
+        labels = formats.parse_labels(path)
+        summary = formats.describe_labels(labels, recording.choice)
     except (InputError, OSError) as error:
         result.failed(error, path)
         return
-    _media(recording, times, summary, result)
+    _media(recording, times, labels, summary, result)
     if times is None:
         return
     bouts = None
     try:
-        bouts = read_bouts(project, recording, times)
+        bouts = read_bouts(project, recording, labels, times)
         media = "" if recording.video is None else recording.video.name
-        offset = formats.label_offset(path, times, recording.choice, media=media)
+        offset = formats.label_offset(labels, times, recording.choice, media=media)
         result.row = replace(result.row, label_offset_s=offset)
         excess = summary.last - (len(times) if summary.unit == "frames" else times.end)
         seconds = excess / times.fps if summary.unit == "frames" else excess
@@ -179,7 +180,7 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
         result.failed(error, path)
         # Counted all the same where only their end is at fault, so that one fault does not hide others.
         try:
-            bouts = read_bouts(project, recording, times, tolerance_s=_ANY_LENGTH_S)
+            bouts = read_bouts(project, recording, labels, times, tolerance_s=_ANY_LENGTH_S)
         except InputError:
             return
     try:
@@ -201,13 +202,17 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
 
 
 def _media(
-    recording: Recording, times: Timeline | None, summary: formats.LabelSummary, result: Inspection
+    recording: Recording,
+    times: Timeline | None,
+    labels: formats.LabelTable,
+    summary: formats.LabelSummary,
+    result: Inspection,
 ) -> None:
     """Compare what a label file says of its video with the recording: name, length, rate."""
     path = recording.labels
     assert path is not None
     own = stem(recording.video or recording.pose or Path(recording.id))
-    media = media_of(path, recording.choice)
+    media = media_of(labels, recording.choice)
     named = [stem(Path(m.name)) for m in media]
     related = [n.casefold() == own.casefold() or contained(tokens(n), tokens(own)) for n in named]
     if named and not any(related):

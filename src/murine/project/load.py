@@ -78,19 +78,23 @@ def load_bouts(project: Project, recording: Recording) -> Bouts:
     if project.unit == "recording":
         span = (0, len(times), recording.groups[CLIP_COLUMN])
         return Bouts.build(project.ethogram, len(times), [span])
-    return align_bouts(project, recording, read_bouts(project, recording, times))
+    return align_bouts(project, recording, read_bouts(project, recording, recording.labels, times))
 
 
 def read_bouts(
-    project: Project, recording: Recording, times: Timeline, tolerance_s: float | None = None
+    project: Project,
+    recording: Recording,
+    labels: Path | formats.LabelTable | None,
+    times: Timeline,
+    tolerance_s: float | None = None,
 ) -> Bouts:
-    """Return the bouts of the label file on a timeline, still in the file's own behaviours.
+    """Return the bouts of the label file, or of it as parsed, on a timeline, in the file's own behaviours.
 
     `tolerance_s` stands in for the project's.
     """
-    assert recording.labels is not None
+    assert labels is not None
     return formats.read_labels(
-        recording.labels,
+        labels,
         times,
         recording.choice,
         tolerance_s=project.tolerance_s if tolerance_s is None else tolerance_s,
@@ -110,11 +114,9 @@ def align_bouts(project: Project, recording: Recording, bouts: Bouts) -> Bouts:
     )
 
 
-def media_of(path: Path, choice: LabelChoice) -> tuple[Media, ...]:
+def media_of(labels: formats.LabelTable, choice: LabelChoice) -> tuple[Media, ...]:
     """Return the videos a label file (or the chosen observation in it) says it was made on."""
-    form = formats.detect(path, "labels")
-    assert isinstance(form, formats.LabelFormat)
-    media = form.parse(path).media
+    media = labels.media
     if choice.observation is not None:
         return tuple(media.get(choice.observation, ()))
     return tuple(m for files in media.values() for m in files)

@@ -213,14 +213,15 @@ def _describe(
     with progress.task("label files", len(paths), "files") as task:
         for path in paths:
             try:
-                summary = formats.describe_labels(path, choice)
+                labels = formats.parse_labels(path)
+                summary = formats.describe_labels(labels, choice)
                 if len(summary.observations) < 2:
-                    named = Named.of(path, media=_media(path, choice))
+                    named = Named.of(path, media=_media(labels, choice))
                     items.append(_Labels(path, choice, summary, named))
                 for name in summary.observations if len(summary.observations) > 1 else ():
                     chosen = replace(choice, observation=name)
-                    part = formats.describe_labels(path, chosen)
-                    named = Named.of(path, observation=name, media=_media(path, chosen))
+                    part = formats.describe_labels(labels, chosen)
+                    named = Named.of(path, observation=name, media=_media(labels, chosen))
                     items.append(_Labels(path, chosen, part, named))
             except InputError as error:
                 wrong.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
@@ -229,8 +230,8 @@ def _describe(
     return items
 
 
-def _media(path: Path, choice: LabelChoice) -> list[str]:
-    return [m.name for m in media_of(path, choice)]
+def _media(labels: formats.LabelTable, choice: LabelChoice) -> list[str]:
+    return [m.name for m in media_of(labels, choice)]
 
 
 def _grouped(text: str, files: Sequence[Path]) -> str:
@@ -297,15 +298,14 @@ def _overlap_and_gap(
     last = summary.last if summary.unit == "frames" else summary.last * rate
     media = "" if recording.video is None else recording.video.name
     made_up = Timeline.uniform(math.ceil(last) + 2, rate)
+    labels = formats.parse_labels(recording.labels or Path())
     try:
-        bouts = formats.read_labels(recording.labels or Path(), made_up, recording.choice, media=media)
+        bouts = formats.read_labels(labels, made_up, recording.choice, media=media)
     except InputError:
-        if recording.video is None or len(_media(recording.labels or Path(), recording.choice)) < 2:
+        if recording.video is None or len(_media(labels, recording.choice)) < 2:
             raise
         # An observation of several videos needs the true length to tell which of them this is.
-        bouts = formats.read_labels(
-            recording.labels or Path(), timeline(recording), recording.choice, media=media
-        )
+        bouts = formats.read_labels(labels, timeline(recording), recording.choice, media=media)
     loose = Ethogram(tuple(kept), exclusive=False)
     table = formats.align(bouts, loose, ignore=exclude).frames()[: max(1, math.floor(last))]
     count = (table == 1).sum(axis=1)
