@@ -171,8 +171,8 @@ def read_i3d(path: Path, model: Model) -> tuple[dict[str, Tensor], str]:
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise InputError(
-            f"{path}: {layout.words}, but not the weights of this network (model '{model.configuration.get('name')}'): "
-            f"{len(faults)} tensors do not fit. Shapes are written as murine's: out, in, T, H, W\n{listed}"
+            f"{path}: {layout.words}, but not the weights of this network (model "
+            f"'{model.configuration.get('name')}'). Shapes below are in murine's order: out, in, T, H, W\n{listed}"
         )
     words = layout.words
     if other_head:
@@ -181,8 +181,8 @@ def read_i3d(path: Path, model: Model) -> tuple[dict[str, Tensor], str]:
     if _fold_scales(state, layout):
         words += "; scales of batch norm moved into the kernels"
     if extras:
-        words += f"; {len(extras)} tensors of its training left out"
-    return state, words
+        words += f"; state of its training left out ({len(extras)})"
+    return {name: state[name] for name in wanted if name in state}, words
 
 
 def _one_stream(tensors: dict[str, Tensor], path: Path, stream: str) -> dict[str, Tensor]:
@@ -224,10 +224,11 @@ def _convert(tensors: Mapping[str, Tensor], layout: Layout) -> tuple[dict[str, T
     for name, value in tensors.items():
         if name in table:
             ours = table[name]
-            values = layout.kernel(value) if ours.endswith(("conv.weight", "head.weight")) else value
-            if values.dim() == 5 and values.numel() == values.shape[-1]:
-                values = values.flatten()  # the release keeps a value per channel as (1, 1, 1, 1, C)
-            state[ours] = values.to(torch.float32).contiguous()
+            if ours.endswith("weight"):
+                value = layout.kernel(value)
+            elif value.dim() == 5 and value.numel() == value.shape[-1]:
+                value = value.flatten()  # the release keeps a value per channel as (1, 1, 1, 1, C)
+            state[ours] = value.to(torch.float32).contiguous()
         elif name not in scales:
             faults.append(f"not of I3D: {name} {tuple(value.shape)}")
     return state, faults

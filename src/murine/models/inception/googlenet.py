@@ -71,5 +71,5 @@ def read_googlenet(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> tuple[d
     faults += list_faults(state, needed, theirs)
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
-        raise InputError(f"{path}: {words}, but {len(faults)} tensors do not fit\n{listed}")
+        raise InputError(f"{path}: {WORDS}, which do not fit this network\n{listed}")
     return state, words
