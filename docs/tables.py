@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from murine.columns import cell
 from murine.config import list_recipes
 from murine.data.augment import AUGMENT
 from murine.formats import FORMATS
@@ -197,13 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {function.__name__: function for function
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value).replace("|", "\\|")
+    return cell(value).replace("|", "\\|")
 
 
 def _plain(value: Any) -> str:

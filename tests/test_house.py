@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "murine"
 LONGEST = 350
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "registry", "types", "files", "progress", "cache", "predictions"}),
+    frozenset({"errors", "registry", "types", "files", "progress", "columns", "cache", "predictions"}),
     frozenset({"formats", "video", "pose", "metrics", "postprocess", "models"}),
     frozenset(
         {

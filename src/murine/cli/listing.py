@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from murine.cli.console import Json, guarded, result
-
-
-def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
-    """Return rows as plain columns: numbers to the right, words to the left."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
-    right = [
-        bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
-        for i in range(len(head))
-    ]
-    lines = []
-    for line in [list(head), ["-" * w for w in widths], *cells]:
-        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return str(value)
+from murine.columns import table
 
 
 @guarded
@@ -47,7 +21,7 @@ def models(as_json: Json = False) -> None:
         (m["name"], "+".join(m["streams"]), m["parameters"], m["keras_parameters"], m["source"])
         for m in found
     ]
-    result(found, as_json, table(rows, ("model", "streams", "parameters", "by Keras", "source")))
+    result(found, as_json, table(("model", "streams", "parameters", "by Keras", "source"), rows))
 
 
 @guarded
@@ -76,7 +50,7 @@ def formats(as_json: Json = False) -> None:
         )
         for f in found
     ]
-    text = table(rows, ("format", "kind", "files", "murine can", "what it is"))
+    text = table(("format", "kind", "files", "murine can", "what it is"), rows)
     lost = [f"{f['name']}: {f['lossy']}" for f in found if f["lossy"]]
     result(found, as_json, f"{text}\n\nNot carried over:\n" + "\n".join(f"  {line}" for line in lost))
 
@@ -99,7 +73,7 @@ def recipes(
         return
     found = [asdict(info) for info in list_recipes()]
     rows = [(f["name"], f["model"], f["description"], f["source"] or "-") for f in found]
-    result(found, as_json, table(rows, ("recipe", "model", "what it is", "source")))
+    result(found, as_json, table(("recipe", "model", "what it is", "source"), rows))
 
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [

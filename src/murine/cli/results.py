@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from murine.cli.console import Json, Quiet, guarded, many, progress, result
-from murine.cli.listing import table
+from murine.columns import table
 
 
 @guarded
@@ -46,7 +46,7 @@ def score(
     text = (
         f"{many(scored['recordings'], 'recording')}, {pooled['n']:,} annotated frames: accuracy "
         f"{pooled['accuracy']:.4f}, macro F1 {pooled['macro_f1']:.4f}, kappa {kappa}\n"
-    ) + table(rows, ("behaviour", "precision", "recall", "F1", "frames"))
+    ) + table(("behaviour", "precision", "recall", "F1", "frames"), rows)
     result(scored, as_json, text)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from murine.columns import table
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
@@ -100,14 +102,9 @@ def render_check(report: CheckReport) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _columns(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return aligned columns: the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
-    lines = []
-    for row in [heading, *rows]:
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]).rstrip())
-    return "\n".join(lines)
+    return table(heading, rows, right=[False] + [True] * (len(heading) - 1), ruled=False)
 
 
 def _recordings(report: CheckReport) -> str:
@@ -133,7 +130,7 @@ def _recordings(report: CheckReport) -> str:
         for r in rows
     ]
     used = [i for i in range(len(heading)) if i == 0 or any(row[i] != "-" for row in cells)]
-    text = table([heading[i] for i in used], [[row[i] for i in used] for row in cells])
+    text = _columns([heading[i] for i in used], [[row[i] for i in used] for row in cells])
     legend = {
         "~": "~: the rate varies" if any(r.variable for r in rows) else "",
         "missing": "missing: share of keypoints without a position",
@@ -179,12 +176,12 @@ def _classes(report: CheckReport) -> str:
         ]
         for c in report.classes
     ]
-    return table(["behaviour", "frames", "time", "share", "bouts", "recordings"], rows)
+    return _columns(["behaviour", "frames", "time", "share", "bouts", "recordings"], rows)
 
 
 def _pose(report: CheckReport) -> str:
     rows = [[f"{r.animal} {r.keypoint}".strip(), _percent(r.missing)] for r in report.pose]
-    return table(["pose", "missing"], rows) if rows else ""
+    return _columns(["pose", "missing"], rows) if rows else ""
 
 
 def _faults(report: CheckReport) -> str:
