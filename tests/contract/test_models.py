@@ -49,7 +49,9 @@ def make_batch(name: str, model: Model, size: int, seed: int = 0) -> dict[str, T
         if stream in ("rgb", "flow"):
             channels = 3 if stream == "rgb" else settings["flow_channels"]
             # Patches, not single pixels: samples that differ as pictures do.
-            patches = torch.randint(0, 256, (size, channels, 2, 4, 4), generator=random).float()
+            # Where each frame is judged, each differs from the next.
+            moments = frames if model.predicts == "all" else 2
+            patches = torch.randint(0, 256, (size, channels, moments, 4, 4), generator=random).float()
             clips = F.interpolate(patches, (frames, *settings["size"]))
             batch[stream] = clips.to(torch.uint8)
         else:

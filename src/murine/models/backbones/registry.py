@@ -17,6 +17,9 @@ from murine.registry import Registry
 TIMM = "timm:"
 """What the names of backbones of the library timm begin with."""
 
+TIMM_SUFFIXES = (".safetensors", ".pth")
+"""Kinds of file looked for in the weights folder, the first one first."""
+
 
 class Backbone(nn.Module):
     """A network of single pictures. `size`: height and width it is built for; `smallest`: the shortest side
@@ -82,7 +85,7 @@ def weights_folder() -> Path:
 def find_weights(name: str, weights: str = "") -> Path:
     """Return the file of a backbone's weights: `weights`, or its usual file in the weights folder.
 
-    Raises InputError that says which file to put where.
+    For timm's that is timm/NAME.safetensors or .pth. Raises InputError that says which file to put where.
     """
     if weights:
         path = Path(weights).expanduser()
@@ -91,32 +94,59 @@ def find_weights(name: str, weights: str = "") -> Path:
                 f"{path}: the weights of backbone '{name}' were expected there; no such file."
             )
         return path
-    file = BACKBONES[name].file
-    path = weights_folder() / file
-    if not path.is_file():
-        raise InputError(
-            f"{path}: the weights of backbone '{name}' are not there, and murine does not download any. Put "
-            f"{file} into that folder (MURINE_WEIGHTS names another), or name a file in embedding.weights"
-        )
-    return path
+    if name.startswith(TIMM):
+        files = [f"timm/{name.removeprefix(TIMM)}{suffix}" for suffix in TIMM_SUFFIXES]
+    else:
+        files = [BACKBONES[name].file]
+    for file in files:
+        if (path := weights_folder() / file).is_file():
+            return path
+    raise InputError(
+        f"{weights_folder() / files[0]}: the weights of backbone '{name}' are not there, and murine does not "
+        f"download any. Put {' or '.join(files)} into the folder {weights_folder()} (MURINE_WEIGHTS names "
+        'another), name a file in embedding.weights, or take fresh weights by "random"'
+    )
+
+
+def build_backbone(name: str) -> Backbone:
+    """Return a backbone with fresh weights; no file is read.
+
+    A name that begins with "timm:" is that library's. Raises InputError for an unknown name,
+    MissingExtraError where timm is asked for and not installed.
+    """
+    if name.startswith(TIMM):
+        from murine.models.backbones.timm_models import build_timm
+
+        return build_timm(name.removeprefix(TIMM))
+    if name not in BACKBONES:
+        raise InputError(f"unknown backbone '{name}'.{suggest(name, BACKBONES)}")
+    return BACKBONES[name].build()
+
+
+def read_backbone(name: str, path: Path, backbone: Backbone) -> tuple[dict[str, Tensor], str]:
+    """Return a file of weights as the whole state of backbone `name`, and the layout met, in words.
+
+    Raises InputError that lists every tensor missing, extra or of another shape.
+    """
+    if name.startswith(TIMM):
+        from murine.models.backbones.timm_models import read_timm
+
+        return read_timm(path, backbone), "tensors of timm"
+    entry = BACKBONES[name]
+    return entry.read(path, backbone), "" if entry.layout is None else entry.layout(path)
 
 
 def create_backbone(name: str, weights: str = "", seed: int = 0) -> Backbone:
     """Return a backbone ready to describe pictures (evaluation mode), with `weights` as `find_weights` says.
 
-    "random": fresh weights of a seed. A name that begins with "timm:" is that library's. Raises InputError.
+    "random": fresh weights of a seed. Raises what `build_backbone`, `find_weights` and `read_backbone` raise.
     """
-    if name.startswith(TIMM):
-        from murine.models.backbones.timm_models import create_timm
-
-        return create_timm(name.removeprefix(TIMM), weights, seed)
-    if name not in BACKBONES:
-        raise InputError(f"unknown backbone '{name}'.{suggest(name, BACKBONES)}")
-    entry = BACKBONES[name]
-    path = None if weights == "random" else find_weights(name, weights)
+    if weights != "random" and name in BACKBONES:
+        find_weights(name, weights)  # before the network is built, which takes seconds
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        backbone = entry.build()
-    if path is not None:
-        backbone.load_state_dict(entry.read(path, backbone))
+        backbone = build_backbone(name)
+    if weights != "random":
+        state, _ = read_backbone(name, find_weights(name, weights), backbone)
+        backbone.load_state_dict(state)
     return backbone.eval()

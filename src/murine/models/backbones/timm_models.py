@@ -18,11 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from murine.errors import InputError, MissingExtraError, suggest
-from murine.models.backbones.registry import TIMM, Backbone, weights_folder
+from murine.models.backbones.registry import TIMM, Backbone
 from murine.models.backbones.states import fault_error, fitted_state, read_state, state_faults
-
-SUFFIXES = (".safetensors", ".pth")
-"""Kinds of file looked for in the weights folder, the first one first."""
 
 _OPERATORS = ("nms", "qnms")
 _declared: list[torch.library.Library] = []  # an operator lives as long as its library
@@ -118,40 +115,6 @@ def build_timm(name: str) -> TimmBackbone:
     except (RuntimeError, ValueError) as error:
         raise InputError(f"timm {timm.__version__} cannot build '{name}': {error}") from error
     return TimmBackbone(network, name, any_size)
-
-
-def create_timm(name: str, weights: str, seed: int) -> TimmBackbone:
-    """Return a backbone of timm in evaluation mode, with the weights of a file or, by "random", fresh ones.
-
-    Raises InputError (no such model, no such file, tensors that do not fit), MissingExtraError.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        backbone = build_timm(name)
-    if weights != "random":
-        backbone.load_state_dict(read_timm(find_timm_weights(name, weights), backbone))
-    return backbone.eval()
-
-
-def find_timm_weights(name: str, weights: str = "") -> Path:
-    """Return the file of weights: `weights`, or timm/NAME.safetensors or .pth in the weights folder.
-
-    Raises InputError that says which file to put where.
-    """
-    if weights:
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise InputError(f"{path}: the weights of '{TIMM}{name}' were expected there; no such file.")
-        return path
-    places = [weights_folder() / "timm" / f"{name}{suffix}" for suffix in SUFFIXES]
-    for path in places:
-        if path.is_file():
-            return path
-    raise InputError(
-        f"{places[0]}: the weights of backbone '{TIMM}{name}' are not there, and murine does not download any. "
-        f"Put timm's file for this model there under that name (or as {SUFFIXES[1]}; MURINE_WEIGHTS names "
-        'another folder), name a file in embedding.weights, or take fresh weights by "random"'
-    )
 
 
 def read_timm(path: Path, backbone: Backbone) -> dict[str, Tensor]:
