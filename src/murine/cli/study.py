@@ -18,6 +18,15 @@ Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", help="A recipe's name (see: murine recipes) or a TOML file.")
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="COLUMN=VALUE",
+        help="Only recordings with this value in this column of recordings.csv, such as camera=left. "
+        "Repeatable: all columns must fit, of one column any value.",
+    ),
+]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Begin anew instead of going on where it was stopped.")
 ]
@@ -182,6 +191,7 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", help="Default: STUDY/evaluations/RECIPE.")
     ] = None,
     changes: SetOption = None,
+    only: OnlyOption = None,
     restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -193,7 +203,9 @@ def evaluate(
     from murine.train.crossval import evaluate as call
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
-    evaluation = call(study, wanted, out=out, resume=not restart, progress=progress(quiet))
+    evaluation = call(
+        study, wanted, out=out, only=only or (), resume=not restart, progress=progress(quiet)
+    )
     page = write_evaluation_report(evaluation.folder)
     scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
     text = (
@@ -212,6 +224,7 @@ def train(
     recipe: RecipeOption = "dual-stream/srs-sharing",
     name: Annotated[str, typer.Option(help="The model's name. Default: the recipe's.")] = "",
     changes: SetOption = None,
+    only: OnlyOption = None,
     restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -222,7 +235,14 @@ def train(
     from murine.train.run import train as call
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
-    folder = call(study, wanted, name=name or None, resume=not restart, progress=progress(quiet))
+    folder = call(
+        study,
+        wanted,
+        name=name or None,
+        only=only or (),
+        resume=not restart,
+        progress=progress(quiet),
+    )
     result(
         {"model": str(folder)},
         as_json,
@@ -240,6 +260,7 @@ def predict(
     fps: Annotated[
         float | None, typer.Option(help="Frames per second, for pose files without a video.")
     ] = None,
+    only: OnlyOption = None,
     restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -247,7 +268,15 @@ def predict(
     """Predict whole recordings: one Parquet file each, and its bouts; memory does not grow with length."""
     from murine.predict import predict as call
 
-    written = call(model, inputs, out, fps=fps, resume=not restart, progress=progress(quiet))
+    written = call(
+        model,
+        inputs,
+        out,
+        fps=fps,
+        only=only or (),
+        resume=not restart,
+        progress=progress(quiet),
+    )
     value = {"out": str(out), "predictions": [str(path) for path in written]}
     result(
         value,

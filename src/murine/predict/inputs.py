@@ -14,7 +14,7 @@ from murine.data.prepared import PICTURES
 from murine.data.source import Source, open_source
 from murine.errors import InputError
 from murine.files import require_file
-from murine.project import PROJECT_FILE, Project, load_pose, load_project, timeline
+from murine.project import PROJECT_FILE, Project, load_pose, load_project, select, timeline
 from murine.project.gather import expand
 from murine.train.runs import TrainedRun
 from murine.types import Recording
@@ -32,11 +32,14 @@ class Job:
     project: Project | None = None
 
 
-def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> list[Job]:
+def find_jobs(
+    run: TrainedRun, inputs: Sequence[Path], fps: float | None, only: Sequence[str] = ()
+) -> list[Job]:
     """Return the recordings that some files and folders mean, each name once.
 
     A project folder means its recordings, those without labels first; another folder its videos; a
-    pattern the files it finds, for shells that do not look. `fps`: frames per second of pose files.
+    pattern the files it finds, for shells that do not look. `fps`: frames per second of pose files. `only`:
+    of a project, the recordings with these values in these columns, such as "camera=left".
     Raises InputError for inputs (all of them) that are missing or do not suit the model's streams, or
     two of one name.
     """
@@ -46,7 +49,7 @@ def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> lis
     places = {p.absolute(): p for given in map(str, inputs) for p in expand(given) or [Path(given)]}
     for path in places.values():
         try:
-            jobs += _jobs_of(run, path, fps)
+            jobs += _jobs_of(run, path, fps, only)
         except InputError as error:
             faults.append(str(error))
     if len(faults) == 1:
@@ -68,11 +71,16 @@ def find_jobs(run: TrainedRun, inputs: Sequence[Path], fps: float | None) -> lis
     return jobs
 
 
-def _jobs_of(run: TrainedRun, path: Path, fps: float | None) -> list[Job]:
+def _jobs_of(run: TrainedRun, path: Path, fps: float | None, only: Sequence[str]) -> list[Job]:
     if path.is_dir() and (path / PROJECT_FILE).exists():
-        project = load_project(path)
+        project = select(load_project(path), only)
         ordered = sorted(project.recordings, key=project.is_labelled)
         return [Job(recording, path, project) for recording in ordered]
+    if only:
+        raise InputError(
+            f"{path}: --only chooses recordings of a project by its columns, and this is no project "
+            f"(no {PROJECT_FILE}). Give the project's folder, or leave --only out."
+        )
     if path.is_dir():
         return [_file_job(run, found, fps) for found in _videos_in(run, path)]
     if not path.exists() and glob.has_magic(str(path)):

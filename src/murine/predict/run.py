@@ -31,6 +31,7 @@ def predict(
     out: Path,
     *,
     fps: float | None = None,
+    only: Sequence[str] = (),
     resume: bool = True,
     device: str = "auto",
     progress: Progress = SILENT,
@@ -38,13 +39,13 @@ def predict(
     """Predict recordings with a trained network; return the Parquet files, one per recording.
 
     `inputs`: videos, pose files (at `fps` frames per second, by default those of the training
-    recordings), or a project folder. Beside OUT/ID.parquet lies OUT/ID.bouts.csv, after the recipe's
-    post-processing. A recording that is finished for the same network, files and settings is skipped,
-    an unfinished one goes on where it was; `resume` False begins anew. A recording that cannot be
-    predicted does not stop the others: InputError names all of those in the end.
+    recordings), or a project folder, of which `only` may choose ("camera=left"). Beside OUT/ID.parquet lies
+    OUT/ID.bouts.csv, after the recipe's post-processing. A recording that is finished for the same network,
+    files and settings is skipped, an unfinished one goes on where it was; `resume` False begins anew. A
+    recording that cannot be predicted does not stop the others: InputError names all of those in the end.
     """
     run = load_run(run_folder)
-    jobs = find_jobs(run, inputs, fps)
+    jobs = find_jobs(run, inputs, fps, only)
     steps = make_steps(run.recipe.postprocess)
     embedder = run_embedder(run, device)
     written: list[Path] = []

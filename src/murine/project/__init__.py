@@ -4,6 +4,7 @@ from murine.project.checking import check, check_project
 from murine.project.datasets import DATASETS, MadeProject, init_dataset
 from murine.project.load import load_bouts, load_pose, timeline
 from murine.project.report import CheckReport, ClassRow, Fault, PoseRow, RecordingRow, render_check
+from murine.project.select import select, suffix
 from murine.project.setup import init
 from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
 from murine.project.values import CLIP_COLUMN, Project
@@ -29,5 +30,7 @@ __all__ = [
     "load_project",
     "render_check",
     "save_project",
+    "select",
+    "suffix",
     "timeline",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from murine.predict.sources import PreparedSource
 from murine.predict.stream import predict_recording
 from murine.predictions import WITHIN, read_header, read_prediction, write_prediction
 from murine.progress import SILENT, Progress
-from murine.project import PROJECT_FILE, load_bouts
+from murine.project import PROJECT_FILE, load_bouts, suffix
 from murine.train.run import check_folder, short_name, train_split
 from murine.train.runs import (
     CONFIG_FILE,
@@ -71,21 +71,24 @@ def evaluate(
     recipe: Recipe,
     *,
     out: Path | None = None,
+    only: Sequence[str] = (),
     resume: bool = True,
     progress: Progress = SILENT,
 ) -> Evaluation:
     """Cross-validate a recipe on a project's labelled recordings.
 
-    `out`: default PROJECT/evaluations/NAME. Every fold trains and stops early without its test recordings.
-    A finished fold of the same settings, labels and files is not run again, an interrupted one goes on;
-    `resume` False begins anew. Where the unit of a project is a recording (clips), its probabilities are
-    averaged and the recording counts once; otherwise every labelled frame counts. Raises what
-    `open_study`, `make_splits` and `train_split` raise.
+    `only`: recordings with these values in these columns, such as "camera=left". `out`: default
+    PROJECT/evaluations/NAME, NAME being the recipe's and the values of `only`. Every fold trains and stops
+    early without its test recordings. A finished fold of the same settings, labels and files is not run
+    again, an interrupted one goes on; `resume` False begins anew. Where the unit of a project is a recording
+    (clips), its probabilities are averaged and the recording counts once; otherwise every labelled frame
+    counts. Raises what `open_study`, `make_splits` and `train_split` raise.
     """
     project_folder = Path(project_folder)
-    out = Path(out) if out is not None else project_folder / "evaluations" / short_name(recipe)
+    name = short_name(recipe) + suffix(only)
+    out = Path(out) if out is not None else project_folder / "evaluations" / name
     with results_folder(out):
-        study = open_study(project_folder, recipe, progress=progress)
+        study = open_study(project_folder, recipe, only=only, progress=progress)
         splits = make_splits(
             study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
         )
@@ -96,17 +99,7 @@ def evaluate(
             shutil.rmtree(out / WITHIN, ignore_errors=True)
         # scores stand only beside the settings and predictions they were made of
         (out / SCORES_FILE).unlink(missing_ok=True)
-        write_json(
-            out / EVALUATION_FILE,
-            {
-                "murine_version": __version__,
-                "project": _relative(project_folder, out),
-                "recipe": recipe.name,
-            },
-        )
-    save_recipe(recipe, out / CONFIG_FILE)
-    write_json(out / SPLITS_FILE, [split.to_dict() for split in splits])
-    write_environment(out)
+        write_evaluation(out, project_folder, recipe, splits, {"only": list(only)} if only else {})
     paths: dict[str, Path] = {}
     reused: list[str] = []
     with progress.task("evaluating", len(splits), "folds") as task:
@@ -129,6 +122,24 @@ def evaluate(
     scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
     write_json(out / SCORES_FILE, scores)
     return Evaluation(out, tuple(paths.values()), scores)
+
+
+def write_evaluation(
+    out: Path, project_folder: Path, recipe: Recipe, splits: Sequence[Split], more: Mapping[str, Any]
+) -> None:
+    """Write what an evaluation is of: evaluation.json (with `more` in it), settings, splits, machine."""
+    write_json(
+        out / EVALUATION_FILE,
+        {
+            "murine_version": __version__,
+            "project": _relative(project_folder, out),
+            "recipe": recipe.name,
+            **more,
+        },
+    )
+    save_recipe(recipe, out / CONFIG_FILE)
+    write_json(out / SPLITS_FILE, [split.to_dict() for split in splits])
+    write_environment(out)
 
 
 def _staged(study: Study, folder: Path, progress: Progress) -> Study:
@@ -174,7 +185,7 @@ def score_all(judged: dict[str, Judged], splits: Sequence[Split], unit: str) -> 
     """
     everyone = list(judged.values())
     ethogram = everyone[0].prediction.ethogram
-    truth, values, decided = _rows(everyone, unit)
+    truth, values, decided = unit_rows(everyone, unit)
     pooled = score_frames(truth, values, ethogram, decided=decided).to_dict()
     return {
         "unit": unit,
@@ -188,7 +199,7 @@ def score_all(judged: dict[str, Judged], splits: Sequence[Split], unit: str) -> 
     }
 
 
-def _rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Frames | None]:
+def unit_rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Frames | None]:
     """Return truth, probabilities and decisions (N, C), a row per unit; None: decide plainly."""
     if unit == "recording":
         truth = np.stack([(j.truth.frames() == 1).any(axis=0).astype(np.int8) for j in judged])
@@ -199,7 +210,7 @@ def _rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Frames |
 
 
 def _brief(judged: list[Judged], unit: str) -> dict[str, Any]:
-    truth, values, decided = _rows(judged, unit)
+    truth, values, decided = unit_rows(judged, unit)
     if not (truth != -1).any():
         return {"frames": None, "segments": None}
     scores = score_frames(truth, values, judged[0].prediction.ethogram, decided=decided)

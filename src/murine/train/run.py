@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from murine.models.contract import Model
 from murine.pose.scaler import fit_scaler
 from murine.predict.describe import keep_backbone
 from murine.progress import SILENT, Progress
+from murine.project import suffix
 from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers, load_state
 from murine.train.loop import fit
 from murine.train.runs import (
@@ -57,12 +59,14 @@ def train(
     *,
     name: str | None = None,
     folder: Path | None = None,
+    only: Sequence[str] = (),
     resume: bool = True,
     progress: Progress = SILENT,
 ) -> Path:
     """Train one network on every labelled recording (less the validation share); return its run folder.
 
-    `folder`: default PROJECT/models/NAME, `name` by default the recipe's. A run that was stopped goes on
+    `only`: recordings with these values in these columns, such as "camera=left". `folder`: default
+    PROJECT/models/NAME, `name` by default the recipe's and the values of `only`. A run that was stopped goes on
     from its last whole epoch, a finished one is left as it is; `resume` False begins anew. Raises
     InputError where the folder holds another run, and what `open_study` raises.
     """
@@ -73,8 +77,8 @@ def train(
             f"'{short_name(recipe)}-2'."
         )
     if folder is None:
-        folder = project_folder / "models" / (name or short_name(recipe))
-    study = open_study(project_folder, recipe, progress=progress)
+        folder = project_folder / "models" / (name or short_name(recipe) + suffix(only))
+    study = open_study(project_folder, recipe, only=only, progress=progress)
     split = training_split(
         study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
     )

@@ -21,7 +21,7 @@ from murine.files import value_hash
 from murine.models import MODELS
 from murine.predict.describe import StageEmbedder, frame_embedder
 from murine.progress import SILENT, Progress
-from murine.project import Project, load_project
+from murine.project import Project, load_project, select
 from murine.train.checking import check_recipe, check_suits, recipe_faults
 from murine.train.device import choose_device
 from murine.train.runs import TrainedRun
@@ -93,15 +93,22 @@ class Study:
         )
 
 
-def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SILENT) -> Study:
+def open_study(
+    project_folder: Path,
+    recipe: Recipe,
+    *,
+    only: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> Study:
     """Load a project and prepare every labelled recording (decoded once, then from the cache).
 
+    `only`: those that have these values in these columns, such as "camera=left" (`project.select`).
     Raises ConfigError for a recipe that names what does not exist or does not suit the project,
     ProjectError listing every recording that cannot be used, InputError where nothing can be learned: no
     labels, one behaviour, a behaviour that never happens.
     """
     check_recipe(recipe)
-    project = load_project(project_folder)
+    project = select(load_project(project_folder), only)
     recordings = project.labelled()
     if not recordings:
         raise InputError(
@@ -115,7 +122,7 @@ def open_study(project_folder: Path, recipe: Recipe, *, progress: Progress = SIL
     check_suits(recipe, project)
     streams, embedder, stage = MODELS[recipe.model].streams, None, None
     if "embedding" in streams and recipe.embedding.recipe:
-        stage = open_study(project_folder, _stage_recipe(recipe), progress=progress)
+        stage = open_study(project_folder, _stage_recipe(recipe), only=only, progress=progress)
         streams = tuple(name for name in streams if name != "embedding")
     elif "embedding" in streams:
         embedder = frame_embedder(recipe.embedding, recipe.training.seed, recipe.training.device)
