@@ -94,6 +94,26 @@ def test_an_unknown_option_is_refused(name: str) -> None:
     assert murine("colour").code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        *(((name, "--json", "--colour", "red"), "No such option: --colour") for name in COMMANDS),
+        (("check", "--json"), "Missing argument 'STUDY'"),
+        (("init", "--json"), "Missing argument 'STUDY'"),
+        (("simulate", "new", "--animals", "many", "--json"), "Invalid value for '--animals'"),
+        (("init", "new", "-v", "a.mp4", "b.mp4", "c.mp4", "--json"), "Put quotes around a pattern"),
+        (("colour", "--json"), "No such command 'colour'"),
+        (("--colour", "--json"), "No such option: --colour"),
+    ],
+)
+def test_words_it_does_not_know_are_told_as_json(words: tuple[str, ...], says: str) -> None:
+    outcome = murine(*words)
+    assert (outcome.code, outcome.err) == (2, "")
+    assert set(outcome.value) == {"error"}
+    assert says in outcome.value["error"]["message"]
+    assert outcome.value["error"]["kind"].endswith("Error")
+
+
 @pytest.mark.parametrize("name", ["init", "check", "evaluate", "train", "predict", "score", "export"])
 def test_a_missing_argument_is_refused(name: str) -> None:
     outcome = murine(name)

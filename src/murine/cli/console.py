@@ -183,12 +183,12 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         except typer.Exit:
             raise
         except MurineError as error:
-            _fail(str(error), type(error).__name__, as_json)
+            fail(str(error), type(error).__name__, as_json)
         except KeyboardInterrupt:
             # Where the interrupt came through code made from text (dataclasses make theirs so), Python
             # would still end by the signal and not by our exit code; running any such code forgets it.
             exec("")
-            _fail(
+            fail(
                 "stopped. What was finished is kept; run the same command again to go on.",
                 "Stopped",
                 as_json,
@@ -197,7 +197,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # whoever read our output has enough of it (murine models | head)
             if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-                _fail(_system_message(error), type(error).__name__, as_json)
+                fail(_system_message(error), type(error).__name__, as_json)
             if os.environ.get("MURINE_DEBUG"):
                 raise
             if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
@@ -205,13 +205,13 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
                     "the memory is not enough. Close other programs, or take smaller batches, windows or "
                     "pictures (--set training.batch_size=..., window.frames, input.size)."
                 )
-                _fail(text, "MemoryError", as_json)
+                fail(text, "MemoryError", as_json)
             text = (
                 f"murine met a fault of its own: {type(error).__name__}: {error}\n"
                 "Run the command again with the environment variable MURINE_DEBUG=1 to see where, "
                 "and please report it."
             )
-            _fail(text, "Bug", as_json, EXIT_BUG)
+            fail(text, "Bug", as_json, EXIT_BUG)
 
     return run
 
@@ -224,7 +224,8 @@ def _system_message(error: OSError) -> str:
     return f"{path}: {error.strerror}. Check the path, and that you may read and write there."
 
 
-def _fail(message: str, kind: str, as_json: bool, code: int = EXIT_USER) -> NoReturn:
+def fail(message: str, kind: str, as_json: bool, code: int = EXIT_USER) -> NoReturn:
+    """Print one message, or one JSON object for machines, and end with an exit code."""
     if as_json:
         show(_json({"error": {"kind": kind, "message": message}}))
     else:
