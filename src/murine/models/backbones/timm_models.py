@@ -89,11 +89,12 @@ def _ensure_torchvision() -> None:
         # What the failed import left behind would be taken for the library.
         for module in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
             del sys.modules[module]
-        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        for operator in _OPERATORS:
-            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            library.define(schema)  # type: ignore[no-untyped-call]
-        _declared.append(library)
+        if not _declared:
+            library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+            for operator in _OPERATORS:
+                schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                library.define(schema)  # type: ignore[no-untyped-call]
+            _declared.append(library)
         importlib.import_module("torchvision")
 
 
