@@ -126,6 +126,10 @@ class MSTCN(Model):
                 DilatedLayer(maps, kernel, 2**i, dropout, causal) for i in range(refinement_layers)
             ]
             self.refinements.append(Stage(classes, maps, classes, single))
+        refined = (
+            f"refinements.{i}.{end}." for i in range(refinement_stages) for end in ("enter", "leave")
+        )
+        self.head_names = ("generator.leave.", *refined)
 
     def forward(self, batch: Batch) -> Output:
         """Return logits (B, T, classes) of every frame, zero outside the mask."""

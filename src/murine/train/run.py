@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from murine.pose.scaler import fit_scaler
 from murine.predict.describe import keep_backbone
 from murine.progress import SILENT, Progress
 from murine.project import suffix
+from murine.train.building import derived_settings
 from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers, load_state
 from murine.train.loop import fit
 from murine.train.runs import (
@@ -45,7 +45,7 @@ from murine.train.runs import (
 )
 from murine.train.study import Study, described, frame_rate, open_study, rgb_statistics
 from murine.train.tensorboard import tensorboard_log
-from murine.video.flow import CHANNELS
+from murine.train.transfer import begin, seen_before
 
 OWN_FILES = (
     MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE, BACKBONE_FILE,
@@ -139,7 +139,7 @@ def _train_split(
     recipe, settings = study.recipe, study.recipe.training
     training, validation = study.of(split.train), study.of(split.validation)
     layout = _pose_layout(study, split)
-    model = _build(study, training, layout)
+    model = _build(study, training, layout, progress)
     scaler = None if layout is None else layout.scaler
     train_set = WindowDataset(
         training,
@@ -162,7 +162,8 @@ def _train_split(
     save_recipe(recipe, folder / CONFIG_FILE)
     write_json(folder / SPLITS_FILE, [split.to_dict()])
     write_environment(folder)
-    for note in split.notes:
+    seen = seen_before(recipe, split)
+    for note in (*split.notes, *([seen] if seen else [])):
         progress.message(f"{split.name}: {note}")
     with ExitStack() as stack:
         log = stack.enter_context(tensorboard_log(folder)) if settings.tensorboard else None
@@ -213,19 +214,10 @@ def check_folder(folder: Path, identity: str, *, within: Path | None = None) -> 
         )
 
 
-def derived_settings(recipe: Recipe, *, exclusive: bool) -> dict[str, Any]:
-    """Return the settings of a network that follow from its recipe's input and the project's behaviours."""
-    given = recipe.input
-    return {
-        "frames": recipe.window.frames,
-        "size": given.size,
-        "flow_channels": CHANNELS[given.flow_encoding],
-        "exclusive": exclusive,
-    }
-
-
-def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) -> Model:
-    """Return the recipe's network with fresh weights, fitted to the project's behaviours and input."""
+def _build(
+    study: Study, training: list[Prepared], layout: PoseLayout | None, progress: Progress
+) -> Model:
+    """Return the recipe's network with the weights it begins with, fitted to the project's behaviours and input."""
     recipe = study.recipe
     derived = derived_settings(recipe, exclusive=study.ethogram.exclusive)
     settings = complete_settings(recipe.model, recipe.model_settings, derived)
@@ -233,13 +225,15 @@ def _build(study: Study, training: list[Prepared], layout: PoseLayout | None) ->
     if wanted and not wanted & set(recipe.model_settings):
         mean, deviation = rgb_statistics(training)
         settings |= {"rgb_mean": mean, "rgb_std": deviation}
-    return create_model(
+    model = create_model(
         recipe.model,
         classes=len(study.ethogram),
         features=_features(training, layout),
         settings=settings,
         seed=recipe.training.seed,
     )
+    begin(model, recipe, study.ethogram, progress)
+    return model
 
 
 def _features(training: list[Prepared], layout: PoseLayout | None) -> int | None:

@@ -25,6 +25,7 @@ from murine.project import Project, load_project, select
 from murine.train.checking import check_recipe, check_suits, recipe_faults
 from murine.train.device import choose_device
 from murine.train.runs import TrainedRun
+from murine.train.transfer import check_start, initial_identity
 from murine.types import Ethogram, Recording
 
 _WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
@@ -73,6 +74,8 @@ class Study:
         """
         settings = recipe_to_dict(self.recipe)
         training = {k: v for k, v in settings["training"].items() if k not in _WITHOUT_EFFECT}
+        if self.recipe.training.initial:
+            training["initial"] = initial_identity(self.recipe.training.initial)
         data = {}
         for recording in self.recordings:
             if recording.id in (*split.train, *split.validation):
@@ -120,6 +123,7 @@ def open_study(
             "to tell apart. Name a background behaviour in project.toml, or label a second behaviour."
         )
     check_suits(recipe, project)
+    check_start(recipe, project.ethogram)
     streams, embedder, stage = MODELS[recipe.model].streams, None, None
     if "embedding" in streams and recipe.embedding.recipe:
         stage = open_study(project_folder, _stage_recipe(recipe), only=only, progress=progress)
