@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from murine.errors import InputError
+from murine.errors import ConfigError, InputError
+from murine.export import export
 from murine.formats import write_labels
 from murine.predictions import write_prediction
+from murine.reporting import report
 from murine.scoring import score_paths
 from murine.types import Bouts, Ethogram, Prediction, Timeline
 
@@ -74,3 +76,31 @@ def test_folders_that_share_no_recording_are_refused(tmp_path: Path) -> None:
         labels(tmp_path / folder / f"{name}.txt", (0, 100, "groom"))
     with pytest.raises(InputError, match="no recording is in both"):
         score_paths(tmp_path / "one", tmp_path / "two", n_frames=100)
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ([{"name": "medain", "seconds": 1.0}], "name = 'medain' is not a step. Did you mean 'median'"),
+        ("median", "a list of steps was expected; came 'median'"),
+        (["median"], "a list of steps was expected"),
+        (None, "a list of steps was expected; came None"),
+    ],
+)
+def test_a_step_a_prediction_should_not_have_is_told_with_its_file(
+    steps: object, says: str, tmp_path: Path
+) -> None:
+    values = np.full((100, 3), 1 / 3, dtype=np.float32)
+    path = tmp_path / "out" / "m.parquet"
+    path.parent.mkdir()
+    write_prediction(path, Prediction("m", THREE, values, TIMELINE, {"postprocess": steps}))
+    truth = labels(tmp_path / "m.txt", (0, 100, "groom"))
+    for use in (
+        lambda: score_paths(truth, path),
+        lambda: export(tmp_path / "out", "caltech", tmp_path / "labels"),
+        lambda: report(tmp_path / "out", out=tmp_path / "report.html"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            use()
+        assert caught.value.source == str(path)
+        assert says in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from murine.errors import InputError, suggest
 from murine.files import results_folder
 from murine.formats import FORMATS, LabelFormat, write_labels
-from murine.postprocess import apply, make_steps
+from murine.postprocess import apply_own
 from murine.predictions import find_predictions, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts, load_project, timeline
@@ -81,7 +81,7 @@ def export(source: Path, to: str, out: Path | None = None, *, progress: Progress
 def _predicted(files: list[Path]) -> Iterator[_Labels]:
     for path in files:
         prediction = read_prediction(path)
-        bouts = apply(prediction, make_steps(prediction.meta.get("postprocess", ())))
+        bouts = apply_own(prediction, path)
         media = prediction.meta.get("files", {}).get("video", "")
         yield _Labels(prediction.recording, bouts, prediction.timeline, media)
 

@@ -10,7 +10,7 @@ from typing import Any
 from murine import __version__
 from murine.config import load_recipe, recipe_to_dict
 from murine.errors import InputError
-from murine.postprocess import apply, make_steps
+from murine.postprocess import apply, apply_own, make_steps
 from murine.predictions import WITHIN, find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
@@ -148,7 +148,7 @@ def predictions_data(folder: Path, project: Project | None = None) -> ReportData
                 id=prediction.recording,
                 timeline=prediction.timeline,
                 truth=truth,
-                predicted=apply(prediction, make_steps(prediction.meta.get("postprocess", ()))),
+                predicted=apply_own(prediction, path),
                 probabilities=prediction.probabilities,
                 groups={} if recording is None else recording.groups,
             )

@@ -10,7 +10,7 @@ from typing import Any
 from murine.errors import InputError, suggest
 from murine.formats import describe_labels, read_labels
 from murine.metrics import score_many
-from murine.postprocess import apply, make_steps
+from murine.postprocess import apply_own
 from murine.predictions import find_predictions, predictions_folder, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts, load_project
@@ -31,8 +31,7 @@ class Labelled:
 def read_decided(path: Path) -> Labelled:
     """Return a prediction's bouts, decided by the post-processing its recipe asked for."""
     prediction = read_prediction(path)
-    steps = make_steps(prediction.meta.get("postprocess", ()))
-    return Labelled(apply(prediction, steps), prediction.timeline)
+    return Labelled(apply_own(prediction, path), prediction.timeline)
 
 
 def score_paths(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "Step",
     "Viterbi",
     "apply",
+    "apply_own",
     "apply_pieces",
     "decide",
     "make_steps",
@@ -79,6 +81,21 @@ def _order_faults(steps: Sequence[Step]) -> list[str]:
     if places.count(1) > 1:
         faults.append("there can be only one decision (viterbi)")
     return faults
+
+
+def apply_own(prediction: Prediction, path: Path) -> Bouts:
+    """Turn a prediction into bouts by the steps of the recipe that made it, which its file names.
+
+    Raises ConfigError that names the file, `path`, and every step in it that is unknown or wrong.
+    """
+    tables = prediction.meta.get("postprocess", ())
+    try:
+        listed = isinstance(tables, list | tuple)
+        if not listed or not all(isinstance(table, Mapping) for table in tables):
+            raise ConfigError("postprocess", [f"a list of steps was expected; came {tables!r}"])
+        return apply(prediction, make_steps(tables))
+    except ConfigError as error:
+        raise ConfigError(path, error.faults) from None
 
 
 def apply(prediction: Prediction, steps: Sequence[Step] = ()) -> Bouts:
