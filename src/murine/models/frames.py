@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from murine.errors import InputError
@@ -89,18 +90,15 @@ class FramesModel(Model):
     @contextmanager
     def _still_norms(self) -> Iterator[None]:
         """Keep running statistics as they are: the first computation has counted these pictures."""
-        norms = [
-            m
-            for m in self.backbone.modules()
-            if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training and m.track_running_stats
-        ]
+        norms = [m for m in self.backbone.modules() if isinstance(m, _BatchNorm) and m.training]
+        before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
         for norm in norms:
-            norm.track_running_stats = False
+            norm.momentum, norm.num_batches_tracked = 0.0, None
         try:
             yield
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
+            for norm, (momentum, count) in zip(norms, before, strict=True):
+                norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class FramesLSTM(FramesModel):
