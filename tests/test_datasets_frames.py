@@ -150,6 +150,11 @@ def test_scorhe_merges_and_drops_as_the_paper_and_pairs_the_two_ends(
     assert [r.video.name for r in project.recordings if r.video] == [
         f"cage{i}_{ends[0]}.avi" for i in (1, 2)
     ]
+    table = (tmp_path / "s" / "recordings.csv").read_text().splitlines()
+    columns = dict(zip(table[0].split(","), table[1].split(","), strict=True))
+    views = [(tmp_path / "s" / columns[name]).resolve().name for name in ("video", "video2")]
+    assert views == [f"cage1_{end}.avi" for end in ends]
+    assert columns["video2"].startswith("../raw/videos/")
     bouts = load_bouts(project, project.recordings[0])
     assert bouts.intervals() == [
         (0, 4, "drink"),

@@ -108,14 +108,15 @@ def _table_text(project: Project) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*RESERVED, *columns])
     for r in project.recordings:
-        files = [_relative(path, project.root) for path in (r.video, r.pose, r.labels)]
+        files = [relative_path(path, project.root) for path in (r.video, r.pose, r.labels)]
         choice = [r.choice.stream or "", r.choice.observation or "", r.choice.subject or ""]
         fps = "" if r.fps is None else f"{r.fps:.12g}"
         writer.writerow([r.id, *files, fps, *choice, *(r.groups.get(c, "") for c in columns)])
     return text.getvalue()
 
 
-def _relative(path: Path | None, root: Path) -> str:
+def relative_path(path: Path | None, root: Path) -> str:
+    """Return a file as recordings.csv names it: relative to the project where both can be moved together."""
     if path is None:
         return ""
     whole, base = (Path(os.path.normpath(p.absolute())) for p in (path, root))
