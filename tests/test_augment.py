@@ -105,7 +105,7 @@ def test_every_augmentation_keeps_the_contract(name: str, channels: int) -> None
             if stream not in AUGMENT[name].streams:
                 assert np.array_equal(one[stream], values)
         changed += any(not np.array_equal(one[s], before[s]) for s in before)
-    assert changed >= 2 or name == "phase"
+    assert changed >= 2 or name in ("phase", "random_crop")  # which the data set does
     assert changed < 8 or name not in ("mirror", "flip")
     assert AUGMENT[name].summary
 

@@ -42,6 +42,7 @@ def small(recipe: Recipe, steps: int = 2) -> Recipe:
     given = replace(
         recipe.input,
         size=(round(recipe.input.size[0] * side), round(recipe.input.size[1] * side)),
+        cut_size=(round(recipe.input.cut_size[0] * side), round(recipe.input.cut_size[1] * side)),
         crop_size=min(recipe.input.crop_size, 48),
         crop_keypoint="centre" if recipe.input.crop_keypoint else "",
     )

@@ -37,9 +37,11 @@ class InputSettings(_Checked):
     """What a model sees of a recording.
 
     `spacing_s`: time between the frames used (0: every frame). `size`: height and width after
-    resizing. `crop_keypoint` with `crop_size` (pixels of the original) cuts a window around a tracked
-    point before resizing. `flow_encoding`: "hsv" (three channels, 8 bit) or "uv" (two channels, clipped
-    at +-`flow_limit` pixels, 8 bit). `photometry`: "raw" or "grey".
+    resizing. `cut_size`: height and width of the part of these pictures that the network sees, the middle
+    one, or with the augmentation "random_crop" any (0, 0: all of them). `crop_keypoint` with `crop_size`
+    (pixels of the original) cuts a window around a tracked point before resizing. `flow_encoding`:
+    "hsv" (three channels, 8 bit) or "uv" (two channels, clipped at +-`flow_limit` pixels, 8 bit).
+    `photometry`: "raw" or "grey".
     `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
     `symmetric`: features do not depend on the order of the animals. `pose_pool`: the features of a sample
     are those of its own frame ("sample"), or the mean over all frames nearer to it than to others ("mean").
@@ -47,6 +49,7 @@ class InputSettings(_Checked):
 
     spacing_s: float = rule(0.0, low=0)
     size: tuple[int, int] = rule((128, 128), low=8)
+    cut_size: tuple[int, int] = rule((0, 0), low=0)
     photometry: str = "raw"
     crop_keypoint: str = ""
     crop_size: int = rule(160, low=8)
@@ -58,6 +61,21 @@ class InputSettings(_Checked):
     confidence: float = rule(0.0, low=0, high=1)
     symmetric: bool = False
     pose_pool: str = rule("sample", choices=("sample", "mean"))
+
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the network sees."""
+        return self.cut_size if any(self.cut_size) else self.size
+
+    def _together(self) -> list[str]:
+        if any(self.cut_size) and not all(
+            8 <= c <= s for c, s in zip(self.cut_size, self.size, strict=True)
+        ):
+            return [
+                f"cut_size: a part of size, which is {list(self.size)}, at least 8 (or 0, 0: all of it); came "
+                f"{list(self.cut_size)}"
+            ]
+        return []
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ PHASE = "phase"
 """Windows start anywhere within a stride, another place in every epoch; the data set does this itself."""
 
 
+CROP = "random_crop"
+"""Which part of the pictures a window shows (input.cut_size) is drawn; the data set does this itself, first."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """`apply` changes the pictures among `streams` of a clip. `geometric`: it moves things in the picture,
@@ -64,6 +68,15 @@ def augment_clip(clip: Clip, names: Sequence[str], rng: np.random.Generator) -> 
     for name in names:
         clip = AUGMENT[name].apply(clip, rng)
     return clip
+
+
+def cut_clip(clip: Clip, size: tuple[int, int], rng: np.random.Generator | None = None) -> Clip:
+    """Return the part of a clip of this height and width: the middle, or any with a generator."""
+    places = []
+    for whole, part in zip(next(iter(clip.values())).shape[1:3], size, strict=True):
+        first = (whole - part) // 2 if rng is None else int(rng.integers(whole - part + 1))
+        places.append(slice(first, first + part))
+    return {name: values[:, places[0], places[1]] for name, values in clip.items()}
 
 
 def mirror_clip(clip: Clip) -> Clip:
@@ -148,6 +161,9 @@ def _noise(clip: Clip, rng: np.random.Generator) -> Clip:
 
 AUGMENT.add(
     PHASE, Augmentation(lambda clip, rng: clip, (), summary="windows start anywhere in a stride")
+)
+AUGMENT.add(
+    CROP, Augmentation(lambda clip, rng: clip, PICTURES, True, "any part of the size input.cut_size")
 )
 AUGMENT.add("mirror", Augmentation(_mirror, PICTURES, True, "left and right, every other clip"))
 AUGMENT.add(

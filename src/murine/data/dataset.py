@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from murine.config import WindowSettings
-from murine.data.augment import PHASE, augment_clip, check_augment
+from murine.data.augment import CROP, PHASE, Clip, augment_clip, check_augment, cut_clip
 from murine.data.cutting import Cutter
 from murine.data.prepared import PICTURES, TABLES, Prepared
 from murine.data.sampling import balanced_shares, clip_labels, epoch_order
@@ -36,7 +36,8 @@ class WindowDataset(Dataset[Item]):
     `predict_stride_s` is there, in order. `balance`: "none"; "draw", every behaviour is drawn equally often;
     "overlap", rarer behaviours have windows that start closer together; "duplicate", theirs are repeated; a
     window counts for the rarest behaviour that it shows. `scaler` brings the pose features to the scale the
-    model was trained with; unknown ones (NaN) become 0.
+    model was trained with; unknown ones (NaN) become 0. `cut_size`: height and width of the part of the
+    pictures that an item shows, the middle or with the augmentation "random_crop" any; (0, 0): all.
 
     An item: `rgb`, `flow` (channels, T, H, W) uint8; `pose`, `embedding` (T, F) float32; `mask` (T,) bool,
     False for padding; `target` int64 (T_out,) of exclusive behaviours, float32 (T_out, C) of others, -1
@@ -59,6 +60,7 @@ class WindowDataset(Dataset[Item]):
         samples_per_epoch: int = 0,
         balance: str = "none",
         scaler: Scaler | None = None,
+        cut_size: tuple[int, int] = (0, 0),
     ) -> None:
         _check_alike(prepared)
         self.prepared = tuple(prepared)
@@ -67,6 +69,7 @@ class WindowDataset(Dataset[Item]):
         self.train = train
         self.ethogram = prepared[0].ethogram
         self.scaler = scaler
+        self.cut_size = cut_size
         self._seed = seed
         self._epoch = 0
         self._samples = samples_per_epoch
@@ -134,9 +137,7 @@ class WindowDataset(Dataset[Item]):
         stop = min(start + size, len(prepared))
         # Copies: what an item holds may be changed by whoever gets it.
         slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
-        if rng is not None:
-            clip = {name: slices[name] for name in PICTURES if name in slices}
-            slices.update(augment_clip(clip, self._augment, rng) if clip else {})
+        slices.update(self._pictures({name: slices[name] for name in PICTURES if name in slices}, rng))
         item: Item = {}
         for name, values in slices.items():
             if name == "pose":
@@ -149,6 +150,12 @@ class WindowDataset(Dataset[Item]):
         item["recording"] = torch.tensor(r)
         item["start"] = torch.tensor(start)
         return item
+
+    def _pictures(self, clip: Clip, rng: np.random.Generator | None) -> Clip:
+        """Return what an item shows of the pictures of its window."""
+        if clip and any(self.cut_size):
+            clip = cut_clip(clip, self.cut_size, rng if CROP in self._augment else None)
+        return clip if rng is None or not clip else augment_clip(clip, self._augment, rng)
 
     def _phase(self, recording: int, start: int, apart: int, rng: np.random.Generator) -> int:
         """Move a window by less than the way to the next; where nothing is labelled it stays."""

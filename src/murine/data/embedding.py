@@ -90,7 +90,7 @@ class FrameEmbedder:
         """Return the recording's pictures at the backbone's size, cut and coloured as `settings` say."""
         from murine.data.source import open_source
 
-        chosen = replace(settings, size=self.size)
+        chosen = replace(settings, size=self.size, cut_size=(0, 0))
         return open_source(recording, chosen, self.sees, timeline=timeline, pose=pose)
 
     def rows(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from murine.data.augment import cut_clip
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
 from murine.predict.partial import Partial
@@ -151,6 +152,8 @@ def window_batch(
     for name, values in held.items():
         if name == "pose" and run.pose is not None:
             values = run.pose.scaler.apply(values)
+        if name in PICTURES and any(run.recipe.input.cut_size):
+            values = cut_clip({name: values}, run.recipe.input.cut_size)[name]
         cut = []
         for index, length in zip(chosen, real.tolist(), strict=True):
             at = int(windows.start[index]) - first

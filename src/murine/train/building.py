@@ -21,7 +21,7 @@ def derived_settings(recipe: Recipe, *, exclusive: bool) -> dict[str, Any]:
     given = recipe.input
     return {
         "frames": recipe.window.frames,
-        "size": given.size,
+        "size": given.seen_size,
         "flow_channels": CHANNELS[given.flow_encoding],
         "exclusive": exclusive,
     }

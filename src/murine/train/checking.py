@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from murine.config import Recipe, load_recipe
-from murine.data.augment import AUGMENT, check_augment
+from murine.data.augment import AUGMENT, CROP, check_augment
 from murine.data.splits import group_names
 from murine.errors import ConfigError, InputError, suggest
 from murine.models import MODELS, setting_faults
@@ -30,6 +30,10 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     faults += _unknown("training.optimizer", [training.optimizer], OPTIMIZERS)
     faults += _unknown("training.schedule", [training.schedule], SCHEDULES)
     faults += _unknown("training.augment", training.augment, AUGMENT)
+    if CROP in training.augment and given.cut_size == (0, 0):
+        faults.append(
+            f"training.augment: '{CROP}' draws a part of the pictures; its size is input.cut_size"
+        )
     if training.balance == "overlap" and recipe.window.frames == 0:
         faults.append(
             "training.balance: 'overlap' lets windows overlap, and window.frames = 0 makes each recording one "

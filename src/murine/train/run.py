@@ -151,12 +151,14 @@ def _train_split(
         samples_per_epoch=settings.samples_per_epoch,
         balance=settings.balance,
         scaler=scaler,
+        cut_size=recipe.input.cut_size,
     )
     validation_set = None
     if validation:
         validation_set = WindowDataset(
-            validation, recipe.window, model.predicts, train=False, scaler=scaler
-        )
+            validation, recipe.window, model.predicts,
+            train=False, scaler=scaler, cut_size=recipe.input.cut_size,
+        )  # fmt: skip
     _tell_never_shown(train_set, training, recipe, progress)
     weights = _weights(train_set) if settings.class_weights else None
     save_recipe(recipe, folder / CONFIG_FILE)
