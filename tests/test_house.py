@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "predict",
             "report",
             "simulate",
+            "ensemble",
             "export",
             "scoring",
             "reporting",

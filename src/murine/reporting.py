@@ -10,6 +10,7 @@ from typing import Any
 from murine import __version__
 from murine.config import load_recipe, recipe_to_dict
 from murine.errors import InputError
+from murine.files import read_json
 from murine.postprocess import apply, apply_own, make_steps
 from murine.predictions import WITHIN, find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
@@ -77,6 +78,12 @@ def evaluation_data(folder: Path) -> ReportData:
     steps = make_steps(recipe.postprocess)
     recordings = []
     hashes: dict[str, str] = {}
+    settings = recipe_to_dict(recipe)
+    combined = read_json(folder / EVALUATION_FILE, "evaluation").get("combined")
+    networks = "the network"
+    if combined is not None:  # the recipe is then the first network's, of which only the end applies
+        settings = {"combined": combined, "postprocess": settings["postprocess"]}
+        networks = "the networks"
     gone = sorted(set(scores["recordings"]) - {r.id for r in project.recordings})
     if gone:
         raise InputError(
@@ -95,7 +102,7 @@ def evaluation_data(folder: Path) -> ReportData:
                 probabilities=prediction.probabilities,
                 groups=recording.groups,
                 scores=own["frames"],
-                note=f"predicted by the network of {prediction.meta['fold']}, which did not see it",
+                note=f"predicted by {networks} of {prediction.meta['fold']}, which did not see it",
             )
         )
     notes = []
@@ -110,7 +117,7 @@ def evaluation_data(folder: Path) -> ReportData:
         baseline=scores["baseline"],
         segments=scores["segments"],
         splits=_json(folder / SPLITS_FILE, []),
-        settings=recipe_to_dict(recipe),
+        settings=settings,
         provenance={**_json(folder / ENVIRONMENT_FILE, {}), "model_hashes": hashes},
         warnings=scores["notes"],
         notes=notes,

@@ -1,6 +1,7 @@
 """What was found, as one page that anybody can open, print and send."""
 
 from murine.report.data import ReportData, ReportRecording
+from murine.report.drawing import save_picture
 from murine.report.figures import FIGURES, RECORDING_FIGURES, save_figures
 from murine.report.page import write_report
 
@@ -10,5 +11,6 @@ __all__ = [
     "ReportData",
     "ReportRecording",
     "save_figures",
+    "save_picture",
     "write_report",
 ]

@@ -187,6 +187,16 @@ def _uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def save_picture(figure: Figure, path: Path) -> tuple[Path, Path]:
+    """Write a figure as `path`.png and `path`.svg, each in one piece; raises StorageError as `save_png`."""
+    vector = io.BytesIO()
+    _write(figure, vector, "svg")
+    path = Path(path)
+    with replacing(path.with_name(f"{path.name}.svg")) as part:
+        part.write_bytes(vector.getvalue())
+    return save_png(figure, path.with_name(f"{path.name}.png")), path.with_name(f"{path.name}.svg")
+
+
 def save_png(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG in one piece; raises StorageError where it cannot be written."""
     with replacing(Path(path)) as part:

@@ -6,6 +6,7 @@ An evaluation's folder: config.toml, splits.json, folds/NAME (a run folder each)
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from murine import __version__
 from murine.config import Recipe, save_recipe
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
-from murine.files import file_hash, read_json, results_folder, value_hash, write_json
+from murine.files import file_hash, read_json, require_file, results_folder, value_hash, write_json
 from murine.metrics import majority_baseline, score_frames, score_segments
 from murine.postprocess import apply, make_steps
 from murine.predict.run import history
@@ -247,6 +248,17 @@ def project_of(folder: Path) -> Path:
             f"{EVALUATION_FILE}."
         )
     return place
+
+
+def read_splits(folder: Path) -> tuple[Split, ...]:
+    """Return the folds of an evaluation; raises InputError where they are missing or damaged."""
+    path = Path(folder) / SPLITS_FILE
+    try:
+        return tuple(
+            Split.from_dict(form) for form in json.loads(require_file(path, "folds").read_text())
+        )
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}). Run 'murine evaluate' again.") from error
 
 
 def load_scores(folder: Path) -> dict[str, Any]:

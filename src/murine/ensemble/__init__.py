@@ -1,0 +1,19 @@
+"""Several networks heard together: means, weights, the fusion of two, the cameras of one scene."""
+
+from murine.ensemble.folders import Combined, combine
+from murine.ensemble.members import open_members
+from murine.ensemble.sweep import METRICS, RATIOS, Fusion, sweep
+from murine.ensemble.values import COMBINED, SCALES, combine_predictions
+
+__all__ = [
+    "COMBINED",
+    "METRICS",
+    "RATIOS",
+    "SCALES",
+    "Combined",
+    "Fusion",
+    "combine",
+    "combine_predictions",
+    "open_members",
+    "sweep",
+]
