@@ -45,6 +45,12 @@ class ModelEntry:
         """True if the network is built for a number of input features."""
         return "features" in read_settings(self.build, everything=True)
 
+    @property
+    def needs_features(self) -> bool:
+        """True if it cannot be built without: a network of networks may see tables or pictures."""
+        known = read_settings(self.build, everything=True)
+        return "features" in known and known["features"].default is not None
+
 
 MODELS: Registry[ModelEntry] = Registry("model")
 
@@ -102,11 +108,10 @@ def create_model(
     entry = MODELS[name]
     values, faults = check_settings(read_settings(entry.build), settings)
     arguments = {"classes": classes}
-    if entry.takes_features:
-        if features is None:
-            faults.append(f"features: '{name}' needs the number of its input's columns; none came")
-        else:
-            arguments["features"] = features
+    if entry.needs_features and features is None:
+        faults.append(f"features: '{name}' needs the number of its input's columns; none came")
+    elif entry.takes_features and features is not None:
+        arguments["features"] = features
     faults += [f"{key}: must be at least 1; came {n}" for key, n in arguments.items() if n < 1]
     if faults:
         raise ConfigError(f"settings of model '{name}'", faults)

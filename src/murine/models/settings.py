@@ -41,6 +41,8 @@ Count = Annotated[int, Limits(1)]
 Natural = Annotated[int, Limits(0)]
 Positive = Annotated[float, Limits(0, above=True)]
 Share = Annotated[float, Limits(0, 1)]
+Table = Mapping[str, Any]
+"""A table of settings of something else, which that thing checks: text, numbers, true, false, lists, tables."""
 
 
 class Setting(NamedTuple):
@@ -96,6 +98,8 @@ def _convert(value: Any, hint: Any) -> Any:
         return _either(value, hint, arguments)
     if origin is tuple:
         return _several(value, hint, arguments)
+    if origin is Mapping:
+        return _table(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise _WrongError(f"must be a finite number; came {value}")
@@ -142,6 +146,31 @@ def _several(value: Any, hint: Any, arguments: tuple[Any, ...]) -> tuple[Any, ..
     return tuple(_convert(item, kind) for item, kind in zip(value, kinds, strict=True))
 
 
+def _table(value: Any) -> Any:
+    """Return a table, or what stands in it, as JSON would give it back."""
+    if not isinstance(value, Mapping):
+        raise _WrongError(f"must be a table; came {value!r}")
+    return {_name(key): _plain(item, key) for key, item in value.items()}
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, str):
+        raise _WrongError(f"has a key that is no text: {key!r}")
+    return key
+
+
+def _plain(value: Any, key: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _table(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item, key) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _WrongError(f"has a number that is not finite at '{key}': {value}")
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise _WrongError(f"has at '{key}' what no table can hold: {value!r}")
+
+
 def describe(hint: Any) -> str:
     """Return a type in words, such as "a list of 2 whole numbers"."""
     origin, arguments = get_origin(hint), get_args(hint)
@@ -151,6 +180,8 @@ def describe(hint: Any) -> str:
         return " or ".join(describe(a) for a in arguments if a is not NoneType)
     if origin is Literal:
         return "one of " + ", ".join(repr(a) for a in arguments)
+    if origin is Mapping:
+        return "a table"
     if origin is tuple:
         inner = _WORDS.get(_bare(arguments[0]), str(arguments[0]))[1]
         return f"a list of {inner if arguments[-1] is Ellipsis else f'{len(arguments)} {inner}'}"
