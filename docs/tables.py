@@ -18,6 +18,7 @@ from murine.data.augment import AUGMENT
 from murine.formats import FORMATS
 from murine.formats.clips import MIT_LABELS, SUFFIXES
 from murine.models import MODELS, Model, describe_models, model_settings
+from murine.models.backbones import describe_backbones
 from murine.models.settings import describe
 from murine.pose import FEATURES, feature_names
 from murine.postprocess import STEPS
@@ -89,6 +90,35 @@ def models() -> str:
         "by Keras' count",
         "published",
         "counted at",
+        "source",
+    )
+    return markdown(head, rows)
+
+
+def backbones() -> str:
+    rows = [
+        (
+            f"`{b['name']}`",
+            b["features"],
+            "{} x {}".format(*b["size"]),
+            b["smallest"],
+            b["parameters"],
+            b["keras_parameters"],
+            b["published"],
+            f"`{b['file']}`",
+            b["source"],
+        )
+        for b in describe_backbones()
+    ]
+    head = (
+        "backbone",
+        "features",
+        "pictures",
+        "from",
+        "parameters",
+        "by Keras' count",
+        "published",
+        "file of weights",
         "source",
     )
     return markdown(head, rows)
@@ -184,6 +214,7 @@ _ALL = (
     formats,
     datasets,
     models,
+    backbones,
     settings_of_models,
     recipes,
     features,

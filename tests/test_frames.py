@@ -11,14 +11,17 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from backbone_formula import picture
+from small_study import video_study
 from torch import Tensor
 
-from murine.config import TrainingSettings
+from murine.config import InputSettings, Recipe, SplitSettings, TrainingSettings, WindowSettings
 from murine.errors import ConfigError, InputError, MissingExtraError
 from murine.models import MODELS, Model, create_model, load_model, save_model
 from murine.models.backbones import create_backbone
 from murine.models.frames import FramesModel, read_frames
+from murine.predict import predict
 from murine.train.freezing import plan_freezing
+from murine.train.run import train
 from murine.types import Ethogram
 
 NAMES = ("frames_lstm", "frames_tcn", "frames_transformer")
@@ -199,3 +202,36 @@ def test_settings_that_do_not_fit_are_refused_before_work(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"murine\[timm\]"):
         tiny(backbone="timm:resnet18")
+
+
+def test_from_the_weights_of_a_backbone_to_a_prediction(tmp_path: Path) -> None:
+    """A whole recipe: weights from a file, frozen throughout or thawed after an epoch, then predicted with."""
+    study = video_study(tmp_path / "study")
+    source = create_backbone("small_cnn", "random", seed=7).state_dict()
+    path = tmp_path / "small_cnn.safetensors"
+    safetensors.torch.save_file({k: v.contiguous() for k, v in source.items()}, path)
+    moved = {}
+    for thawed in (0, 1):
+        training = TrainingSettings(
+            epochs=2, batch_size=4, optimizer="adam", learning_rate=0.01, device="cpu", augment=(),
+            schedule="constant", initial=str(path), freeze=("backbone",), freeze_epochs=thawed,
+        )  # fmt: skip
+        recipe = Recipe(
+            f"test/frames-{thawed}",
+            model="frames_lstm",
+            model_settings={"backbone": "small_cnn", "units": [8], "dropout": 0.0},
+            input=InputSettings(size=(32, 32)),
+            window=WindowSettings(frames=10),
+            training=training,
+            split=SplitSettings(validation=0.0),
+        )
+        run = train(study, recipe)
+        path_of_source = path.rename(tmp_path / "moved")  # a trained network needs it no more
+        model = load_model(run).model
+        assert isinstance(model, FramesModel)
+        state = model.backbone.state_dict()
+        moved[thawed] = {key for key in source if not torch.equal(state[key], source[key])}
+        written = predict(run, [study], tmp_path / f"out{thawed}", device="cpu")
+        assert len(written) == 2
+        path_of_source.rename(path)
+    assert moved == {0: set(), 1: set(source)}

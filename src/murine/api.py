@@ -9,6 +9,7 @@ from murine.demo import demo
 from murine.export import export
 from murine.formats import FORMATS, read_labels, read_pose, write_labels, write_pose
 from murine.models import MODELS, create_model, describe_models, load_model
+from murine.models.backbones import BACKBONES, create_backbone, describe_backbones
 from murine.postprocess import apply, make_steps
 from murine.predict import predict
 from murine.predictions import read_prediction, write_prediction
@@ -32,6 +33,7 @@ from murine.types import Bouts, Ethogram, LabelChoice, Pose, Prediction, Recordi
 from murine.video import open_video
 
 __all__ = [
+    "BACKBONES",
     "DATASETS",
     "FORMATS",
     "MODELS",
@@ -44,8 +46,10 @@ __all__ = [
     "Timeline",
     "apply",
     "check",
+    "create_backbone",
     "create_model",
     "demo",
+    "describe_backbones",
     "describe_models",
     "evaluate",
     "export",

@@ -12,16 +12,43 @@ from murine.columns import table
 
 
 @guarded
-def models(as_json: Json = False) -> None:
+def models(
+    backbones: Annotated[
+        bool, typer.Option("--backbones", help="List the networks of single pictures instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List the networks with their parameters, by PyTorch's count and by the papers' (Keras) count."""
     from murine.models import describe_models
 
+    if backbones:
+        _backbones(as_json)
+        return
     found = describe_models()
     rows = [
         (m["name"], "+".join(m["streams"]), m["parameters"], m["keras_parameters"], m["source"])
         for m in found
     ]
     result(found, as_json, table(("model", "streams", "parameters", "by Keras", "source"), rows))
+
+
+def _backbones(as_json: bool) -> None:
+    from murine.models.backbones import describe_backbones, weights_folder
+
+    found = describe_backbones()
+    rows = [
+        (
+            b["name"],
+            b["features"],
+            "{} x {}".format(*b["size"]),
+            b["keras_parameters"],
+            b["file_found"],
+            b["file"],
+        )
+        for b in found
+    ]
+    head = ("backbone", "features", "pictures", "parameters by Keras", "weights found", "file")
+    result(found, as_json, f"{table(head, rows)}\n\nFiles are looked for in {weights_folder()}.")
 
 
 @guarded

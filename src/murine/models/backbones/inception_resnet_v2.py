@@ -211,7 +211,7 @@ BACKBONES.add(
         file="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         read=read_keras,
         layout=keras_layout,
-        source="Szegedy et al., Inception-v4 and Inception-ResNet; exact to Keras Applications",
+        source="Szegedy et al. 2017, exact to Keras Applications; weights: Apache-2.0, by Keras' documentation",
         published=54_336_736,
     ),
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -150,3 +151,28 @@ def create_backbone(name: str, weights: str = "", seed: int = 0) -> Backbone:
         state, _ = read_backbone(name, find_weights(name, weights), backbone)
         backbone.load_state_dict(state)
     return backbone.eval()
+
+
+def describe_backbones() -> list[dict[str, Any]]:
+    """Return one JSON-like row per backbone: what it takes and gives, its parameters counted both ways, the
+    usual file of its weights, and whether that lies in the weights folder (`file_found`).
+    """
+    rows = []
+    for name, entry in BACKBONES.items():
+        with torch.device("meta"):  # shapes without memory or random numbers
+            backbone = entry.build()
+        rows.append(
+            {
+                "name": name,
+                "features": backbone.features,
+                "size": list(backbone.size),
+                "smallest": backbone.smallest,
+                "parameters": sum(p.numel() for p in backbone.parameters()),
+                "keras_parameters": backbone.keras_parameters(),
+                "published": entry.published,
+                "file": entry.file,
+                "file_found": (weights_folder() / entry.file).is_file(),
+                "source": entry.source,
+            }
+        )
+    return rows

@@ -112,7 +112,7 @@ BACKBONES.add(
         file="resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
         read=read_keras,
         layout=keras_layout,
-        source="He et al., Identity mappings in deep residual networks; exact to Keras Applications",
+        source="He et al. 2016, exact to Keras Applications; weights: BSD licence, by Keras' documentation",
         published=23_564_800,
     ),
 )

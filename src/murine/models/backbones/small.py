@@ -49,6 +49,6 @@ BACKBONES.add(
         build=SmallCNN,
         file="small_cnn.safetensors",
         read=read_small,
-        source="murine's own, for training from scratch; no published weights",
+        source="murine's own, to be trained from scratch; the weights of a trained model, if it was",
     ),
 )
