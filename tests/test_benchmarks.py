@@ -25,6 +25,13 @@ PROMISED = {
         "peak memory",
     ),
     "video": ("640x480 decoded", "Farneback", "decoded, resized, flow", "the same, memory"),
+    "flow": (
+        "farneback, one core",
+        "dis, one core",
+        "tvl1, one core",
+        "tvl1_torch, one core",
+        "tvl1_torch, ",
+    ),
     "models": ("baseline_sharing predicts", "srs_sharing trains", "ms_tcn_pp predicts"),
 }
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from murine.errors import InputError
 from murine.types import FloatArray, IntArray
-from murine.video.flow import CHANNELS, ENCODINGS, FLOW_METHODS
+from murine.video.flow import CHANNELS, ENCODINGS, FLOW_METHODS, flow_stack, pairs_at_once, require_flow
 from murine.video.geometry import crop_at, resize
 from murine.video.photometry import PHOTOMETRY, luminance
 from murine.video.reader import Video
@@ -25,7 +25,7 @@ View = tuple[Pixels, tuple[Pixels, Pixels] | None]
 """A sample's picture, and the grey pictures of the past and the present (None: there is no past)."""
 
 _TASK = 16
-"""Samples that one task of the pool decodes and computes the flow of."""
+"""Samples that one task of the pool decodes, where no flow method wishes for another number."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class StreamSpec:
     def __post_init__(self) -> None:
         PHOTOMETRY[self.photometry]
         FLOW_METHODS[self.flow]
+        if self.want_flow:
+            require_flow(self.flow)
         ENCODINGS[self.flow_encoding]
         if not self.flow_limit > 0:
             raise InputError(f"flow_limit must be a positive number of pixels; came {self.flow_limit}")
@@ -102,6 +104,7 @@ def _chunks(
     queue = _Queue(_views(video, samples, spec, centres, start))
     waiting: deque[tuple[int, dict[str, Pixels], list[Future[None]]]] = deque()
     tasks = 0
+    task = pairs_at_once(spec.flow) if spec.want_flow else _TASK
     threads = cv2.getNumThreads()
     # OpenCV's own threads do not help these small pictures; ours work on several pictures at once.
     cv2.setNumThreads(1)
@@ -111,9 +114,9 @@ def _chunks(
             count = min(chunk, len(samples) - first)
             out = {name: np.empty(shape, kind) for name, (shape, kind) in spec.shapes(count).items()}
             parts = []
-            for at in range(0, count, _TASK):
-                places = {name: values[at : at + _TASK] for name, values in out.items()}
-                parts.append(pool.submit(_work, queue, tasks, min(_TASK, count - at), places, spec))
+            for at in range(0, count, task):
+                places = {name: values[at : at + task] for name, values in out.items()}
+                parts.append(pool.submit(_work, queue, tasks, min(task, count - at), places, spec))
                 tasks += 1
             waiting.append((first, out, parts))
             # The pool works on one chunk while whoever asked uses the one before.
@@ -170,13 +173,18 @@ class _Queue:
 
 def _work(queue: _Queue, task: int, count: int, places: dict[str, Pixels], spec: StreamSpec) -> None:
     """Take a task's views and fill its places in the streams."""
-    method, encode = FLOW_METHODS[spec.flow], ENCODINGS[spec.flow_encoding]
-    for i, (picture, pair) in enumerate(queue.take(task, count)):
-        if "rgb" in places:
+    views = queue.take(task, count)
+    if "rgb" in places:
+        for i, (picture, _) in enumerate(views):
             places["rgb"][i] = picture
-        if "flow" in places:
-            flow = np.zeros((*spec.size, 2), dtype=np.float32) if pair is None else method(*pair)
-            places["flow"][i] = encode(flow, spec.flow_limit)
+    if "flow" in places and views:
+        flow = np.zeros((len(views), *spec.size, 2), dtype=np.float32)
+        pairs = [pair for _, pair in views if pair is not None]
+        if pairs:
+            moved = [pair is not None for _, pair in views]
+            past, present = (np.stack(greys) for greys in zip(*pairs, strict=True))
+            flow[moved] = flow_stack(spec.flow, past, present)
+        places["flow"][:] = ENCODINGS[spec.flow_encoding](flow, spec.flow_limit)
 
 
 def _views(

@@ -1,4 +1,4 @@
-"""Optical flow between two frames, and the 8-bit pictures it is kept and learned as."""
+"""The 8-bit pictures that flow is kept and learned as."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.registry import Registry
+from murine.video.flow.methods import Flow
 
-Grey = NDArray[np.uint8]
-Flow = NDArray[np.float32]
 Picture = NDArray[np.uint8]
-
-FLOW_METHODS: Registry[Callable[[Grey, Grey], Flow]] = Registry("flow method")
-"""Functions of the previous and the present frame, (H, W) uint8, to (H, W, 2) float32: how far in
-pixels each point of the previous frame has moved, u to the right, v down."""
 
 ENCODINGS: Registry[Callable[[Flow, float], Picture]] = Registry("flow encoding")
 """Functions of a flow (..., 2) and a limit in pixels to a uint8 picture (..., channels)."""
@@ -26,16 +21,6 @@ DECODINGS: Registry[Callable[[Picture, float], Flow]] = Registry("flow encoding"
 
 CHANNELS = {"hsv": 3, "uv": 2}
 """Channels of each encoding."""
-
-
-@FLOW_METHODS.register("farneback")
-def farneback(previous: Grey, present: Grey) -> Flow:
-    """Return dense flow by polynomial expansion (Farneback 2003), with OpenCV's usual settings."""
-    flow = cv2.calcOpticalFlowFarneback(
-        previous, present, None, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5,
-        poly_sigma=1.2, flags=0,
-    )  # fmt: skip
-    return np.asarray(flow, dtype=np.float32)
 
 
 @ENCODINGS.register("hsv")
