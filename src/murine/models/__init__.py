@@ -1,6 +1,17 @@
 """Networks: one file or folder per family, had by name through the factory."""
 
-from murine.models import dual_stream, inception, ms_tcn, recurrent, temporal_conv, transformer
+from murine.models import (
+    c3d,
+    committee,
+    dual_stream,
+    frames,
+    inception,
+    ms_tcn,
+    pooled,
+    recurrent,
+    temporal_conv,
+    transformer,
+)
 from murine.models.contract import Batch, Model, Output
 from murine.models.factory import (
     MODELS,
@@ -20,14 +31,18 @@ __all__ = [
     "Model",
     "ModelEntry",
     "Output",
+    "c3d",
+    "committee",
     "complete_settings",
     "create_model",
     "describe_models",
     "dual_stream",
+    "frames",
     "inception",
     "load_model",
     "model_settings",
     "ms_tcn",
+    "pooled",
     "recurrent",
     "save_model",
     "setting_faults",
