@@ -124,7 +124,7 @@ def predict_rows(
         batch = to_device(window_batch(reader, windows, chosen, run), where, channels_last=channels_last)
         with torch.inference_mode(), autocast(where, recipe.training.precision):
             logits = network(batch).logits
-        values = probabilities(logits, exclusive=run.ethogram.exclusive).cpu().numpy()
+        values = probabilities(logits, exclusive=run.softmax).cpu().numpy()
         for index, rows in zip(chosen, values, strict=True):
             stitcher.add(*windows.place(index, rows))
         start, done = stitcher.finished()

@@ -12,6 +12,7 @@ from murine.errors import ConfigError, InputError, suggest
 from murine.models import MODELS, setting_faults
 from murine.models.backbones import BACKBONES
 from murine.models.backbones.registry import TIMM
+from murine.models.committee import PER_BEHAVIOUR
 from murine.pose import FEATURES
 from murine.postprocess import make_steps
 from murine.project import Project
@@ -45,7 +46,11 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     faults += _unknown("input.flow", [given.flow], FLOW_METHODS)
     faults += _unknown("input.flow_encoding", [given.flow_encoding], ENCODINGS)
     faults += _unknown("input.pose_features", given.pose_features, FEATURES)
-    if recipe.model in MODELS:
+    if recipe.model == PER_BEHAVIOUR:
+        faults.append(
+            f"model.name: '{PER_BEHAVIOUR}' is what training.per_behaviour = true makes of any network; name that"
+        )
+    elif recipe.model in MODELS:
         pictures = {"rgb", "flow"} & set(MODELS[recipe.model].streams)
         if pictures and recipe.window.frames == 0:
             faults.append(
@@ -92,10 +97,16 @@ def check_suits(recipe: Recipe, project: Project) -> None:
     that the network's streams do not allow.
     """
     faults: list[str] = []
-    try:
-        make_loss(recipe.training, exclusive=project.ethogram.exclusive)
-    except ConfigError as error:
-        faults += [f"training.loss: {fault}" for fault in error.faults]
+    if recipe.training.per_behaviour and not recipe.training.loss.startswith("binary"):
+        faults.append(
+            f"training.loss: '{recipe.training.loss}' tells behaviours from each other, and with per_behaviour "
+            "each network tells one from all else; use 'binary_cross_entropy' or 'binary_cross_entropy_smoothing'"
+        )
+    elif not recipe.training.per_behaviour:
+        try:
+            make_loss(recipe.training, exclusive=project.ethogram.exclusive)
+        except ConfigError as error:
+            faults += [f"training.loss: {fault}" for fault in error.faults]
     for step in recipe.postprocess:
         names = _unknown(
             "behaviour", step.get("behaviours", ()), dict.fromkeys(project.ethogram.behaviours)

@@ -25,11 +25,13 @@ from murine.pose.scaler import fit_scaler
 from murine.predict.describe import keep_backbone
 from murine.progress import SILENT, Progress
 from murine.project import suffix
+from murine.train.behaviours import train_each
 from murine.train.building import derived_settings
 from murine.train.checkpoint import METRICS_FILE, STATE_FILE, drop_leftovers, load_state
 from murine.train.loop import fit
 from murine.train.runs import (
     BACKBONE_FILE,
+    BEHAVIOURS_FOLDER,
     CONFIG_FILE,
     ENVIRONMENT_FILE,
     MODEL_FILE,
@@ -98,7 +100,8 @@ def train_split(
 ) -> TrainedRun:
     """Train on one split's training recordings, stop by its validation recordings; return the network.
 
-    The stage before, if the recipe names one, is trained first, on the same recordings.
+    The stage before, if the recipe names one, is trained first, on the same recordings. With a network per
+    behaviour (`training.per_behaviour`) all are trained, and returned as one.
 
     What is learned from data besides weights (feature scaling, brightness, class weights) comes from the
     training recordings alone. A finished run of the same identity is only loaded, and takes the
@@ -116,9 +119,16 @@ def train_split(
             if study.stage is not None:
                 stage = train_split(study.stage, split, folder / STAGE_FOLDER, progress=progress)
                 study = described(study, stage, progress=progress)
-            return _train_split(study, split, folder, identity, progress)
+            if not study.recipe.training.per_behaviour:
+                return _train_split(study, split, folder, identity, progress)
+            _write_beside(study, split, folder, progress)
+
+            def train_one(one: Study, place: Path) -> TrainedRun:
+                return train_split(one, split, place, progress=progress)
+
+            return _finish(folder, train_each(study, folder, identity, train_one, progress))
         except InputError:
-            if not (folder / STATE_FILE).exists():
+            if not (folder / STATE_FILE).exists() and not (folder / BEHAVIOURS_FOLDER).exists():
                 _clear(folder)  # nothing to go on from, and the same again would end the same
             raise
 
@@ -161,17 +171,12 @@ def _train_split(
         )  # fmt: skip
     _tell_never_shown(train_set, training, recipe, progress)
     weights = _weights(train_set) if settings.class_weights else None
-    save_recipe(recipe, folder / CONFIG_FILE)
-    write_json(folder / SPLITS_FILE, [split.to_dict()])
-    write_environment(folder)
-    seen = seen_before(recipe, split)
-    for note in (*split.notes, *([seen] if seen else [])):
-        progress.message(f"{split.name}: {note}")
+    _write_beside(study, split, folder, progress)
     with ExitStack() as stack:
         log = stack.enter_context(tensorboard_log(folder)) if settings.tensorboard else None
         fit(
             model,
-            recipe,
+            _watchable(study, validation_set, progress),
             train_set,
             validation_set,
             folder,
@@ -192,11 +197,39 @@ def _train_split(
         embedding=_embedding_layout(study),
         fps=frame_rate(training),
     )
+    return _finish(folder, run)
+
+
+def _finish(folder: Path, run: TrainedRun) -> TrainedRun:
+    """Save a trained network, which makes its folder a finished run; return it as it is read back."""
     save_run(folder, run)
     finished = load_run(folder)
     # the memory of training is several times the network's size and of no more use
     (folder / STATE_FILE).unlink(missing_ok=True)
     return finished
+
+
+def _write_beside(study: Study, split: Split, folder: Path, progress: Progress) -> None:
+    """Write what a run's folder says beside the network, and tell what there is to know of its split."""
+    save_recipe(study.recipe, folder / CONFIG_FILE)
+    write_json(folder / SPLITS_FILE, [split.to_dict()])
+    write_environment(folder)
+    if not study.behaviour:  # else told once for all behaviours
+        seen = seen_before(study.recipe, split)
+        for note in (*split.notes, *([seen] if seen else [])):
+            progress.message(f"{split.name}: {note}")
+
+
+def _watchable(study: Study, validation: WindowDataset | None, progress: Progress) -> Recipe:
+    """Return the recipe, watching the loss where no validation window shows what an area could be of."""
+    recipe, training = study.recipe, study.recipe.training
+    if training.watch == "loss" or validation is None or validation.label_counts().any():
+        return recipe
+    progress.message(
+        f"no validation window shows {' or '.join(study.ethogram.behaviours)}, so the loss tells the best "
+        "epoch, not the area under precision and recall (training.watch)"
+    )
+    return replace(recipe, training=replace(training, watch="loss"))
 
 
 def check_folder(folder: Path, identity: str, *, within: Path | None = None) -> None:
@@ -289,5 +322,5 @@ def _tell_never_shown(
 def _clear(folder: Path) -> None:
     for name in OWN_FILES:
         (folder / name).unlink(missing_ok=True)
-    for name in ("tensorboard", STAGE_FOLDER):
+    for name in ("tensorboard", STAGE_FOLDER, BEHAVIOURS_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -24,6 +24,7 @@ from murine.config import Recipe, recipe_from_dict, recipe_to_dict
 from murine.errors import InputError
 from murine.files import write_json
 from murine.models import load_model, save_model
+from murine.models.committee import PER_BEHAVIOUR
 from murine.models.contract import Model
 from murine.models.saved import DESCRIPTION, WEIGHTS
 from murine.pose.scaler import Scaler
@@ -37,6 +38,8 @@ CONFIG_FILE = "config.toml"
 SPLITS_FILE = "splits.json"
 ENVIRONMENT_FILE = "environment.json"
 BACKBONE_FILE = "backbone.safetensors"
+BEHAVIOURS_FOLDER = "behaviours"
+"""Within a run folder, where each behaviour has a network of its own: a run folder for each."""
 STAGE_FOLDER = "stage"
 """Within a run folder, where the network sees an embedding: what makes it."""
 
@@ -100,6 +103,11 @@ class TrainedRun:
     folder: Path | None = None
 
     @property
+    def softmax(self) -> bool:
+        """True if a frame's probabilities add up to 1: behaviours exclude each other, and one network judges."""
+        return self.ethogram.exclusive and self.name != PER_BEHAVIOUR
+
+    @property
     def sees(self) -> tuple[str, ...]:
         """The streams of a recording's files that it takes, an embedding's instead of the embedding."""
         own = tuple(name for name in self.model.streams if name != "embedding")
@@ -145,6 +153,11 @@ def load_run(folder: Path) -> TrainedRun:
             raise InputError(
                 f"{folder}: training was stopped after {state.numbers.epoch} epochs. Run the same "
                 "'murine train' command again; it goes on from there."
+            )
+        if (folder / BEHAVIOURS_FOLDER).is_dir():
+            raise InputError(
+                f"{folder}: training was stopped before every behaviour had its network. Run the same 'murine "
+                "train' command again; it goes on from there."
             )
         raise InputError(
             f"{folder}: holds no trained model ({MODEL_FILE}). Give a folder that 'murine train' made, "

@@ -42,6 +42,7 @@ class Study:
     `animals`, `keypoints`: of the pose, in the order of its features; empty for a network without pose.
     `embedder`: who makes the embedding, None where no network sees one. `stage`: the study of the recipe
     whose network must be trained first, to describe the recordings for this one (`described`).
+    `behaviour`: the one that is to be told from all else, where each has a network of its own.
     """
 
     folder: Path
@@ -53,11 +54,13 @@ class Study:
     keypoints: tuple[str, ...] = ()
     embedder: Embedder | None = None
     stage: Study | None = None
+    behaviour: str = ""
 
     @property
     def ethogram(self) -> Ethogram:
-        """The project's behaviours."""
-        return self.project.ethogram
+        """The project's behaviours, or the one to be told from all else."""
+        whole = self.project.ethogram
+        return whole.alone(self.behaviour) if self.behaviour else whole
 
     @property
     def label_counts(self) -> NDArray[np.int64]:

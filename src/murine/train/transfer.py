@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,19 @@ from murine.errors import InputError
 from murine.files import file_hash, read_json
 from murine.models import MODELS
 from murine.models.backbones import weights_folder
+from murine.models.committee import PerBehaviour
 from murine.models.contract import Model
 from murine.progress import SILENT, Progress
 from murine.train.building import outline
 from murine.train.freezing import in_head, parts_of, plan_freezing
-from murine.train.runs import MODEL_FILE, SPLITS_FILE, WEIGHTS_FILE, TrainedRun, load_run
+from murine.train.runs import (
+    BEHAVIOURS_FOLDER,
+    MODEL_FILE,
+    SPLITS_FILE,
+    WEIGHTS_FILE,
+    TrainedRun,
+    load_run,
+)
 from murine.types import Ethogram
 
 _OF_CHECKPOINT = re.compile(r"\.(index|data-\d+-of-\d+)$")
@@ -62,6 +70,11 @@ def begin(model: Model, recipe: Recipe, ethogram: Ethogram, progress: Progress =
 def check_start(recipe: Recipe, ethogram: Ethogram) -> None:
     """Raise InputError where the recipe's network cannot begin or freeze as it says, before any other work."""
     training = recipe.training
+    if training.per_behaviour:
+        one = replace(recipe, training=replace(training, per_behaviour=False))
+        for behaviour in ethogram.behaviours:
+            check_start(one, ethogram.alone(behaviour))
+        return
     features = None
     if training.initial and (path := initial_path(training.initial)).is_dir():
         features = load_run(path).model.configuration.get("features")
@@ -143,6 +156,8 @@ def find_origin(model: Model, recipe: Recipe, ethogram: Ethogram) -> Origin:
 
 def _of_run(run: TrainedRun, folder: Path, model: Model, recipe: Recipe, ethogram: Ethogram) -> Origin:
     name = model.configuration["name"]
+    if isinstance(run.model, PerBehaviour):
+        run = _member(run, folder, ethogram)
     if run.name != name:
         raise InputError(
             f"training.initial: {folder} holds a network '{run.name}', and the recipe's is '{name}'. Name a "
@@ -172,6 +187,21 @@ def _of_run(run: TrainedRun, folder: Path, model: Model, recipe: Recipe, ethogra
         )
     words = f"{folder} ('{run.recipe.name}': {', '.join(run.ethogram.behaviours)})"
     return Origin(taken, words)
+
+
+def _member(run: TrainedRun, folder: Path, ethogram: Ethogram) -> TrainedRun:
+    """Return a run's network of one behaviour as a run of its own."""
+    assert isinstance(run.model, PerBehaviour)
+    known = run.ethogram.behaviours
+    (wanted, *others) = ethogram.behaviours
+    if others or wanted not in known:
+        raise InputError(
+            f"training.initial: {folder} holds a network for each of {', '.join(known)}, and none for "
+            f"{', '.join(ethogram.behaviours)}. Name one of them, a folder in {folder / BEHAVIOURS_FOLDER}"
+        )
+    model = run.model.member(known.index(wanted))
+    name = model.configuration["name"]
+    return replace(run, model=model, name=name, ethogram=run.ethogram.alone(wanted))
 
 
 def _other_columns(run: TrainedRun, recipe: Recipe) -> list[str]:

@@ -45,6 +45,10 @@ class Ethogram:
             raise InputError(f"unknown behaviour '{name}'; known: {', '.join(self.behaviours)}")
         return self.behaviours.index(name)
 
+    def alone(self, name: str) -> Ethogram:
+        """Return the ethogram of one of the behaviours against all else; raises InputError."""
+        return Ethogram((self.behaviours[self.index(name)],), exclusive=False)
+
     @property
     def background_index(self) -> int | None:
         """The background's column, or None."""
