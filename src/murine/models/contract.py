@@ -90,7 +90,8 @@ class Model(nn.Module):
                 f"windows of {size} frames begin at {int(starts.min())} to {int(starts.max())}, but the "
                 f"recording has {clip.shape[1]} frames; they must lie in it"
             )
-        for part in starts.split(at_once):
+        for at in range(0, len(starts), at_once):
+            part = starts[at : at + at_once]
             first, last = int(part.min()), int(part.max())
             yield clip[:, first : last + size], part - first
 
