@@ -257,3 +257,24 @@ def test_a_split_survives_json() -> None:
         assert Split.from_dict(json.loads(json.dumps(split.to_dict()))) == split
     with pytest.raises(InputError, match="a split needs"):
         Split.from_dict({"name": "x"})
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_a_share_of_the_training_recordings_keeps_every_behaviour(share: float) -> None:
+    ids = [f"r{i:03d}" for i in range(60)]
+    recordings = [Recording(id_, video=Path(f"{id_}.mp4")) for id_ in ids]
+    counts = np.zeros((60, 3))
+    counts[np.arange(60), np.repeat([0, 1, 2], [40, 15, 5])] = 10
+
+    def folds(train_share: float) -> list[Split]:
+        settings = SplitSettings(folds=5, validation=0.2, train_share=train_share)
+        return make_splits(recordings, settings, counts)
+
+    for whole, part, less in zip(folds(1.0), folds(share), folds(share / 2), strict=True):
+        assert (part.test, part.validation) == (whole.test, whole.validation)
+        assert set(less.train) < set(part.train) < set(whole.train)
+        shown = counts[[ids.index(id_) for id_ in part.train]].argmax(axis=1)
+        before = counts[[ids.index(id_) for id_ in whole.train]].argmax(axis=1)
+        expected = np.ceil(share * np.bincount(before, minlength=3))
+        np.testing.assert_array_equal(np.bincount(shown, minlength=3), expected)
+        assert any("split.train_share" in note for note in part.notes)

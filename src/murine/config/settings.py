@@ -190,7 +190,7 @@ class SplitSettings(_Checked):
     (0: leave one group out). `validation` is the share of training groups kept for early stopping and
     the schedule. `pattern`: a regular expression whose first group in the id is the group, instead
     of a column. `stratify`: balance behaviours over the folds. `fixed`: explicit folds, each a list of
-    group values.
+    group values. `train_share`: how many of the training recordings are used, for learning curves.
     """
 
     by: str = "recording"
@@ -199,6 +199,7 @@ class SplitSettings(_Checked):
     stratify: bool = False
     validation: float = rule(0.2, low=0, below=1)
     fixed: tuple[tuple[str, ...], ...] = ()
+    train_share: float = rule(1.0, above=0, high=1)
     seed: int = rule(0, low=0)
 
     def _together(self) -> list[str]:

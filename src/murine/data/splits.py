@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from murine.config import SplitSettings
+from murine.data.shares import kept_share
 from murine.errors import InputError, LeakError, suggest
 from murine.types import FloatArray, Recording
 
@@ -170,7 +171,7 @@ def check_leak(splits: Sequence[Split], recordings: Sequence[Recording]) -> None
                         f"recording '{id_}' is in two groups: '{group_of[id_]}', and '{group}' in "
                         f"split '{split.name}'"
                     )
-                for path in {known[id_].video, known[id_].pose} - {None}:
+                for path in {*known[id_].videos.values(), known[id_].pose} - {None}:
                     other, first = file_side.setdefault(path, (side, id_))
                     if other != side:
                         raise LeakError(
@@ -203,12 +204,14 @@ class _Groups:
         self.sizes = np.bincount(self.index)
         self.behaviours = tuple(behaviours)
         self.counts: FloatArray | None = None
+        self.rows: FloatArray | None = None
         if label_counts is not None:
             counts = np.asarray(label_counts, dtype=np.float64)
             if counts.ndim != 2 or len(counts) != len(recordings) or (counts < 0).any():
                 raise ValueError(f"label counts must be ({len(recordings)}, C); came {counts.shape}")
             self.counts = np.zeros((len(self.names), counts.shape[1]))
             np.add.at(self.counts, self.index, counts)
+            self.rows = counts
 
     def split(self, name: str, test: Sequence[int], rng: np.random.Generator) -> Split:
         """Make a split that tests on some groups and takes validation groups out of the others."""
@@ -227,7 +230,20 @@ class _Groups:
             ):
                 what = f"'{self.behaviours[c]}'" if self.behaviours else f"number {c}"
                 notes.append(f"behaviour {what} is not in any training recording")
-        return Split(name, *sides, dict(zip(self.ids, self.of, strict=True)), tuple(notes))
+        train_ids = self._share(sides[0], notes)
+        return Split(
+            name, train_ids, *sides[1:], dict(zip(self.ids, self.of, strict=True)), tuple(notes)
+        )
+
+    def _share(self, ids: tuple[str, ...], notes: list[str]) -> tuple[str, ...]:
+        """Return the training recordings that the recipe uses, and note it where it is not all."""
+        if self.settings.train_share >= 1:
+            return ids
+        every = np.ones((len(self.ids), 1)) if self.rows is None else self.rows
+        counts = every[[self.ids.index(id_) for id_ in ids]]
+        kept = kept_share(ids, counts, self.settings.train_share, self.settings.seed)
+        notes.append(f"{len(kept)} of {len(ids)} training recordings are used (split.train_share)")
+        return kept
 
     def _ids(self, groups: Sequence[int]) -> tuple[str, ...]:
         inside = np.isin(self.index, groups)
