@@ -294,6 +294,20 @@ def test_an_index_of_compressed_blocks(tmp_path: Path) -> None:
     assert all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
+def test_the_flow_stream_and_a_checkpoint_of_both(tmp_path: Path) -> None:
+    index = copy_tiny(tmp_path)
+    rgb = read_sorted_table(index.read_bytes())
+    flow = {name.replace(b"RGB/", b"Flow/"): value for name, value in rgb.items()}
+    settings = {"width": 1 / 64, "flow_channels": 3}  # the sample has three channels
+    model = create_model("i3d_flow", classes=3, settings=settings)
+    expected = read(TINY.with_suffix(".index"), narrow())[0]
+    for records in (flow, dict(sorted({**flow, **rgb}.items()))):
+        index.write_bytes(packed_table(records))
+        state, words = read(index, model)
+        assert words.startswith("the released TensorFlow checkpoint")
+        assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
 def varint(value: int) -> bytes:
     out = b""
     while value > 0x7F:
