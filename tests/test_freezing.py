@@ -90,6 +90,21 @@ def test_modes_and_gradients_before_and_after_the_thaw() -> None:
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_frozen_recurrent_layers_can_hand_a_gradient_on() -> None:
+    class Recurrent(Parts):
+        def __init__(self) -> None:
+            super().__init__()
+            self.chain = nn.ModuleDict(
+                {"plain": nn.LSTM(8, 8), "dropping": nn.LSTM(8, 8, 2, dropout=0.5)}
+            )
+
+    model = Recurrent()
+    plan_freezing(model, TrainingSettings(freeze=("chain",))).prepare(model, 0)
+    modes = {name: module.training for name, module in model.chain.items()}
+    assert modes == {"plain": True, "dropping": False}
+    assert not model.chain.training
+
+
 def test_the_thaw_comes_on_time_and_at_its_rate(tmp_path: Path) -> None:
     given = recipe(
         epochs=4, freeze=("all but head",), freeze_epochs=2, thaw_factor=0.5, schedule="constant"

@@ -14,7 +14,14 @@ import pytest
 import torch
 from small_study import FPS, make_pose, pose_recipe, pose_study, video_recipe, video_study
 
-from murine.config import Recipe, load_recipe
+from murine.config import (
+    EmbeddingSettings,
+    InputSettings,
+    Recipe,
+    WindowSettings,
+    load_recipe,
+    save_recipe,
+)
 from murine.errors import ConfigError, InputError
 from murine.formats import write_labels
 from murine.models import create_model, load_model
@@ -23,6 +30,7 @@ from murine.models.saved import DESCRIPTION
 from murine.postprocess import decide
 from murine.predict import PreparedSource, predict
 from murine.predict.stream import predict_recording
+from murine.predictions import read_prediction
 from murine.progress import Silent
 from murine.project import Project, load_project, save_project
 from murine.train import loop as loop_module
@@ -227,6 +235,29 @@ def test_video_networks_too(tmp_path: Path) -> None:
     run = load_run(train(place, given, folder=tmp_path / "run"))
     assert (run.model.streams, run.model.predicts, run.model.window) == (("rgb", "flow"), "centre", 4)
     assert run.sees == ("rgb", "flow")
+
+
+def test_behind_a_stage_that_all_share(tmp_path: Path) -> None:
+    """The network of clips is trained once; each behaviour has a head of its own over what it says."""
+    place = video_study(tmp_path / "study", n=40)
+    stage = tmp_path / "stage.toml"
+    save_recipe(video_recipe(1), stage)
+    given = replace(
+        recipe(2), model="lstm", model_settings={"units": (8,), "dropout": 0.0},
+        input=InputSettings(spacing_s=2 / FPS), window=WindowSettings(frames=10),
+        embedding=EmbeddingSettings(recipe=str(stage), normalise=True), split=video_recipe().split,
+    )  # fmt: skip
+    result = evaluate(place, given, out=tmp_path / "evaluation")
+    assert result.scores["pooled"]["n"] == 80
+    for fold in (tmp_path / "evaluation" / "folds").iterdir():
+        assert sorted(p.name for p in fold.iterdir() if p.is_dir()) == ["behaviours", "stage"]
+        assert load_run(fold / "stage").name == "baseline_sharing"
+        assert [p.name for p in (fold / "behaviours" / "walk").iterdir() if p.is_dir()] == []
+    (tested,) = [p for p in result.predictions if read_prediction(p).meta["fold"] == fold.name]
+    (again,) = predict(fold, [place.parent / f"{tested.stem}.mkv"], tmp_path / "out", device="cpu")
+    np.testing.assert_allclose(
+        read_prediction(again).probabilities, read_prediction(tested).probabilities, atol=1e-6
+    )
 
 
 def test_a_behaviour_without_validation_frames_is_watched_by_its_loss(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ class Freezing:
             parameter.requires_grad_(not (frozen and name in self.parameters))
         if frozen:
             for name in self.modules:
-                model.get_submodule(name).eval()
+                for module in model.get_submodule(name).modules():
+                    # a GPU gives recurrent layers a gradient in training mode only, which differs by dropout
+                    module.train(isinstance(module, nn.RNNBase) and module.dropout == 0)
 
 
 def plan_freezing(model: Model, settings: TrainingSettings) -> Freezing:
