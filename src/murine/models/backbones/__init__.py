@@ -1,6 +1,6 @@
 """Networks of single pictures whose features other networks learn from, by name."""
 
-from murine.models.backbones import inception_resnet_v2, inception_v1, resnet50v2, small
+from murine.models.backbones import inception_maps, inception_resnet_v2, inception_v1, resnet50v2, small
 from murine.models.backbones.registry import (
     BACKBONES,
     Backbone,
@@ -21,6 +21,7 @@ __all__ = [
     "create_backbone",
     "describe_backbones",
     "find_weights",
+    "inception_maps",
     "inception_resnet_v2",
     "inception_v1",
     "read_backbone",
