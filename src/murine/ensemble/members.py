@@ -66,7 +66,8 @@ class Members:
                 placed = on_timeline(prediction, read[0].timeline, self.tolerance_s)
             except InputError as error:
                 raise InputError(f"{self.by} '{unit.key}', {name}: {error}") from error
-            aligned.append(replace(placed, recording=unit.id))
+            meta = {**placed.meta, "recording": placed.recording}  # whose it was, for the history
+            aligned.append(replace(placed, recording=unit.id, meta=meta))
         return aligned
 
     def truth(self, unit: Unit) -> tuple[Bouts, list[str]]:

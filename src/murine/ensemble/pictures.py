@@ -61,10 +61,10 @@ def draw_confusions(fusion: Mapping[str, Any], names: Sequence[str]) -> Figure |
     cell = max(0.26, min(0.62, 2.2 / len(names)))
     side = cell * len(names)
     left = 0.2 + 0.066 * max(max(len(shorten(name, 14)) for name in names), 4)
-    below = 0.12 + 0.05 * max(len(shorten(name, 14)) for name in names)
-    wide, high = left + side + 0.15, 0.42 + side + below
+    below = 0.2 + 0.066 * max(len(shorten(name, 14)) for name in names)
+    wide, high = max(side + 0.3, 1.85), 0.42 + side + below
     lines = -(-len(rows) // _COLUMNS)
-    figure = new_figure(high * lines, wide * _COLUMNS)
+    figure = new_figure(high * lines, left + wide * _COLUMNS)
     width, height = figure.get_size_inches()
     blues = LinearSegmentedColormap.from_list("share", ["#FFFFFF", "#8DB3D6", "#08407E"])
     for i, row in enumerate(rows):
@@ -73,7 +73,7 @@ def draw_confusions(fusion: Mapping[str, Any], names: Sequence[str]) -> Figure |
         total = counts.sum(axis=1, keepdims=True)
         share = np.where(total > 0, counts / np.maximum(total, 1), np.nan)
         box = (
-            (column * wide + left) / width,
+            (left + column * wide) / width,
             1 - (line * high + 0.42 + side) / height,
             side / width,
             side / height,

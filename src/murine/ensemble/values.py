@@ -138,7 +138,7 @@ def combined_history(
     metas = [p.meta for p in predictions]
     kept = ("model", "model_hash", "run", "recipe", "fold", "file_hashes")
     parts = [
-        {"name": name, "weight": share, "recording": p.recording}
+        {"name": name, "weight": share, "recording": p.meta.get("recording", p.recording)}
         | {key: p.meta[key] for key in kept if key in p.meta}
         for name, share, p in zip(names, shares, predictions, strict=True)
     ]
