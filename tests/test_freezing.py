@@ -158,8 +158,8 @@ def test_frozen_epochs_do_not_wear_out_the_patience(tmp_path: Path) -> None:
 
 
 def test_unknown_and_total_freezing_are_refused() -> None:
-    with pytest.raises(InputError, match=r"no part 'boddy'.*Did you mean 'body'\?.*body, second, head"):
-        plan("boddy")
+    with pytest.raises(InputError, match=r"no part 'bodies'.*Did you mean 'body'\?.*body, second, head"):
+        plan("bodies")
     with pytest.raises(InputError, match="whole network"):
         plan("all but head", "head")
     with pytest.raises(ConfigError, match="freeze_epochs: of which part"):
