@@ -6,6 +6,8 @@ page is where they meet.
 
 from murine.config import list_recipes, load_recipe, save_recipe
 from murine.demo import demo
+from murine.ensemble import combine, combine_predictions
+from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
 from murine.formats import FORMATS, read_labels, read_pose, write_labels, write_pose
 from murine.models import MODELS, create_model, describe_models, load_model
@@ -46,6 +48,8 @@ __all__ = [
     "Timeline",
     "apply",
     "check",
+    "combine",
+    "combine_predictions",
     "create_backbone",
     "create_model",
     "demo",
@@ -72,6 +76,7 @@ __all__ = [
     "save_recipe",
     "score",
     "simulate",
+    "sweep_fusion",
     "timeline",
     "train",
     "write_evaluation_report",
