@@ -145,6 +145,15 @@ def test_a_picture_alone_and_among_others(filled: dict[str, KerasBackbone], name
 
 
 @each_keras
+def test_norms_within_kernels_change_nothing(filled: dict[str, KerasBackbone], name: str) -> None:
+    network, pictures = filled[name], torch.cat([rgb(80, 80), rgb(80, 80).flip(3)])
+    with torch.no_grad():
+        quick = network(pictures)
+    slow = network(pictures).detach()  # with a gradient every norm is a step of its own
+    torch.testing.assert_close(quick, slow, rtol=1e-4, atol=2e-5 * float(slow.std()))
+
+
+@each_keras
 def test_norms_learn_as_in_keras(name: str) -> None:
     with torch.device("meta"):
         network = BACKBONES[name].build()

@@ -20,9 +20,11 @@ from murine.models.backbones.keras_layers import (
     KerasLayer,
     ShiftNorm,
     initialise,
+    norm_after,
     scale_pixels,
 )
 from murine.models.backbones.registry import BACKBONES, BackboneEntry
+from murine.models.blocks import relu
 
 EPSILON = 1e-3
 MOMENTUM = 0.01
@@ -84,7 +86,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H', W')."""
-        return F.relu(self.norm(self.conv(x)))
+        return norm_after(self.conv, self.norm, x)
 
 
 class Branches(nn.Module):
@@ -123,8 +125,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) -> the same."""
-        total: Tensor = x + self.scale * self.up(self.branches(x))
-        return total if self.last else F.relu(total)
+        total = torch.add(x, self.up(self.branches(x)), alpha=self.scale)
+        return total if self.last else relu(total)
 
 
 class InceptionResNetV2(KerasBackbone):

@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from murine.models.backbones.registry import Backbone
+from murine.models.blocks import relu
 
 Kind = Literal["conv2d", "batch_normalization"]
 
@@ -47,6 +49,21 @@ class ShiftNorm(nn.BatchNorm2d):
     def __init__(self, channels: int, eps: float, momentum: float) -> None:
         super().__init__(channels, eps=eps, momentum=momentum, affine=False)
         self.bias = nn.Parameter(torch.zeros(channels))
+
+
+def norm_after(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Return batch norm and ReLU of a convolution without bias.
+
+    Where nothing learns, the norm goes into the kernels, which saves a pass over memory: equal but for rounding.
+    """
+    if norm.training or torch.is_grad_enabled() or norm.running_mean is None or norm.running_var is None:
+        return relu(norm(conv(x)))
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:  # a norm that only shifts has none
+        scale = scale * norm.weight
+    kernels = conv.weight * scale[:, None, None, None]
+    shift = norm.bias - norm.running_mean * scale
+    return relu(F.conv2d(x, kernels, shift, conv.stride, conv.padding))
 
 
 def scale_pixels(pictures: Tensor) -> Tensor:

@@ -11,8 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from murine.models.backbones.keras_h5 import keras_layout, read_keras
-from murine.models.backbones.keras_layers import KerasBackbone, KerasLayer, initialise, scale_pixels
+from murine.models.backbones.keras_layers import (
+    KerasBackbone,
+    KerasLayer,
+    initialise,
+    norm_after,
+    scale_pixels,
+)
 from murine.models.backbones.registry import BACKBONES, BackboneEntry
+from murine.models.blocks import relu
 
 STAGES = ((64, 3, 2), (128, 4, 2), (256, 6, 2), (512, 3, 1))
 """Width inside a block, blocks, stride of the last block."""
@@ -39,11 +46,11 @@ class PreactivationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, 4 width, ceil(H / stride), ceil(W / stride))."""
-        active = F.relu(self.preact_bn(x))
+        active = relu(self.preact_bn(x))
         every = self.stride
         same = x[:, :, ::every, ::every] if self.shortcut is None else self.shortcut(active)
-        y = F.relu(self.bn1(self.conv1(active)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = norm_after(self.conv1, self.bn1, active)
+        y = norm_after(self.conv2, self.bn2, y)
         total: Tensor = same + self.conv3(y)
         return total
 
@@ -80,7 +87,7 @@ class ResNet50V2(KerasBackbone):
         x = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2)
         for stage in self.stages:
             x = stage(x)
-        return F.relu(self.post_bn(x)).mean((2, 3))
+        return relu(self.post_bn(x)).mean((2, 3))
 
     def keras_layers(self) -> list[KerasLayer]:
         """Return the layers with weights in the order of Keras."""
