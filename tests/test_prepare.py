@@ -236,7 +236,9 @@ def test_failure_leaves_nothing_in_the_cache(study: Project, monkeypatch: pytest
 
 def test_files_that_do_not_fit_are_refused_by_name(study: Project, tmp_path: Path) -> None:
     recording = study.recordings[0]
-    with pytest.raises(InputError, match=r"streams rgb, flow and pose; asked for: \['sound'\]"):
+    with pytest.raises(
+        InputError, match=r"streams rgb, flow, pose and embedding; asked for: \['sound'\]"
+    ):
         open_source(recording, SIZE, ("sound",))
     with pytest.raises(InputError, match="no pose file, and this model crops around 'head'"):
         open_source(replace(recording, pose=None), replace(SIZE, crop_keypoint="head"), ("rgb",))
@@ -264,11 +266,21 @@ def test_a_crop_among_several_animals_needs_one_of_them(study: Project, tmp_path
     with pytest.raises(InputError, match=r"tracks 2 animals: name one .* 'one\.body'"):
         list(open_source(pair, replace(SIZE, crop_keypoint="body"), ("rgb",)).chunks())
     source = open_source(pair, replace(SIZE, crop_keypoint="two.body"), ("rgb",), pose=pose)
-    assert np.array_equal(source._centres(), pose.xy[:, 1, 1])
+    assert np.array_equal(source.centres(), pose.xy[:, 1, 1])
     lost = replace(pose, xy=np.full_like(pose.xy, np.nan))
-    source = open_source(pair, replace(SIZE, crop_keypoint="two.body"), ("rgb",), pose=lost)
+    chosen = replace(SIZE, crop_keypoint="two.body", gap_s=0.15)
     with pytest.raises(InputError, match=r"recording 'a', keypoint 'two\.body': no frame has a point"):
-        source._centres()
+        open_source(pair, chosen, ("rgb",), pose=lost)
+    hidden = pose.xy.copy()
+    hidden[10:14, 1, 1] = np.nan
+    message = (
+        r"frames 10 to 13 have no point to crop around \(4 frames\).* at most 3 .*gap_s, now 0\.15 s"
+    )
+    with pytest.raises(InputError, match=message):
+        open_source(pair, chosen, ("rgb",), pose=replace(pose, xy=hidden))
+    open_source(pair, chosen, ("pose",), pose=replace(pose, xy=hidden))
+    filled = open_source(pair, replace(chosen, gap_s=0.2), ("rgb",), pose=replace(pose, xy=hidden))
+    assert filled.centres() == pytest.approx(pose.xy[:, 1, 1])
 
 
 def test_poses_are_brought_into_the_order_a_network_knows() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from murine.errors import InputError
 from murine.video.geometry import crop_at, crop_rows, interpolate_centres, resize, window_at
-from murine.video.photometry import PHOTOMETRY, luminance
 
 FRAME = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 
@@ -88,13 +86,32 @@ def test_centres_are_interpolated_within_the_limit() -> None:
     xy = np.array(
         [[nan, nan], [0, 10], [nan, 3], [nan, nan], [6, 40], [nan, nan], [nan, nan], [nan, nan], [9, 9]]
     )
-    filled = interpolate_centres(xy, limit=2)
+    filled = interpolate_centres(xy, limit=3)
     assert filled[:5] == pytest.approx(np.array([[0, 10], [0, 10], [2, 20], [4, 30], [6, 40]]))
-    assert filled[5:] == pytest.approx(np.array([[6, 40], [6, 40], [9, 9], [9, 9]]))
-    assert interpolate_centres(xy, limit=3)[5:8] == pytest.approx(
-        np.array([[6.75, 32.25], [7.5, 24.5], [8.25, 16.75]])
-    )
+    assert filled[5:8] == pytest.approx(np.array([[6.75, 32.25], [7.5, 24.5], [8.25, 16.75]]))
+    assert filled[8] == pytest.approx(np.array([9, 9]))
     assert np.isnan(xy[0]).all()
+    whole = np.arange(12.0).reshape(6, 2)
+    assert np.array_equal(interpolate_centres(whole, limit=0), whole)
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ([(5, 8)], r"frames 5 to 7 have no point to crop around \(3 frames\), and gaps of at most 2 "),
+        ([(0, 3)], r"frames 0 to 2 have no point"),
+        ([(17, 20)], r"frames 17 to 19 have no point"),
+        ([(2, 5), (9, 13)], r"frames 9 to 12 .*\(4 frames, as in 1 other stretches\)"),
+    ],
+)
+def test_a_longer_gap_is_refused_by_its_frames(gone: list[tuple[int, int]], message: str) -> None:
+    """At the beginning and the end too: nobody knows where the animal was."""
+    xy = np.ones((20, 2))
+    for start, stop in gone:
+        xy[start:stop, 0] = np.nan
+    with pytest.raises(InputError, match=message):
+        interpolate_centres(xy, limit=2)
+    assert np.array_equal(interpolate_centres(xy, limit=4), np.ones((20, 2)))
 
 
 def test_centres_need_a_point_and_two_columns() -> None:
@@ -102,16 +119,3 @@ def test_centres_need_a_point_and_two_columns() -> None:
         interpolate_centres(np.full((4, 2), np.nan), 3)
     with pytest.raises(InputError, match=r"\(T, 2\)"):
         interpolate_centres(np.zeros((4, 3)), 3)
-
-
-def test_photometry() -> None:
-    assert set(PHOTOMETRY) == {"raw", "grey"}
-    stack = np.stack([FRAME, FRAME[::-1]])
-    assert PHOTOMETRY["raw"](stack) is stack
-    exact = stack @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(luminance(stack) - exact).max() <= 0.51
-    grey = PHOTOMETRY["grey"](stack)
-    assert grey.shape == stack.shape
-    assert np.array_equal(grey[0, ..., 2], cv2.cvtColor(FRAME, cv2.COLOR_RGB2GRAY))
-    with pytest.raises(InputError, match="Did you mean 'grey'"):
-        PHOTOMETRY["gray"]

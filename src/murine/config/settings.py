@@ -17,6 +17,7 @@ from typing import Any
 
 from murine.config.convert import ValueFault, freeze, rule, value_faults
 from murine.errors import ConfigError
+from murine.types import VIEW_COLUMN
 
 
 class _Checked:
@@ -41,7 +42,9 @@ class InputSettings(_Checked):
     one, or with the augmentation "random_crop" any (0, 0: all of them). `crop_keypoint` with `crop_size`
     (pixels of the original) cuts a window around a tracked point before resizing. `flow_encoding`:
     "hsv" (three channels, 8 bit) or "uv" (two channels, clipped at +-`flow_limit` pixels, 8 bit).
-    `photometry`: "raw" or "grey".
+    `views`: the videos of a recording that are stacked to one picture, from top to bottom, by the names of
+    their columns: "video", "video2", ... (none: "video"). `photometry`: "raw", "grey" or "nightify" (day made
+    to look like night). `night`: the column that says yes for recordings made at night, or "measured".
     `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
     `symmetric`: features do not depend on the order of the animals. `pose_pool`: the features of a sample
     are those of its own frame ("sample"), or the mean over all frames nearer to it than to others ("mean").
@@ -50,7 +53,9 @@ class InputSettings(_Checked):
     spacing_s: float = rule(0.0, low=0)
     size: tuple[int, int] = rule((128, 128), low=8)
     cut_size: tuple[int, int] = rule((0, 0), low=0)
+    views: tuple[str, ...] = ()
     photometry: str = "raw"
+    night: str = "night"
     crop_keypoint: str = ""
     crop_size: int = rule(160, low=8)
     flow: str = "farneback"
@@ -68,14 +73,35 @@ class InputSettings(_Checked):
         return self.cut_size if any(self.cut_size) else self.size
 
     def _together(self) -> list[str]:
+        faults = []
         if any(self.cut_size) and not all(
             8 <= c <= s for c, s in zip(self.cut_size, self.size, strict=True)
         ):
-            return [
+            faults.append(
                 f"cut_size: a part of size, which is {list(self.size)}, at least 8 (or 0, 0: all of it); came "
                 f"{list(self.cut_size)}"
-            ]
-        return []
+            )
+        if any(name != "video" and not VIEW_COLUMN.fullmatch(name) for name in self.views):
+            faults.append(
+                f'views: expected columns "video", "video2", "video3", ...; came {list(self.views)}'
+            )
+        if len(set(self.views)) < len(self.views):
+            faults.append(f"views: one is named twice: {list(self.views)}")
+        if len(self.views) > 1 and self.size[0] % len(self.views):
+            faults.append(
+                f"views: {len(self.views)} of them cannot share a height of {self.size[0]} pixels equally; choose "
+                f"another size, such as {[self.size[0] // len(self.views) * len(self.views), self.size[1]]}"
+            )
+        if len(self.views) > 1 and any(self.cut_size):
+            faults.append("views: the middle part (cut_size) of several of them would lie on their seam")
+        if self.views not in ((), ("video",)) and self.crop_keypoint:
+            faults.append(
+                "views: a point is tracked in the column 'video', so another view cannot be cut around it; leave "
+                "crop_keypoint out"
+            )
+        if not self.night.strip():
+            faults.append("night: name a column of recordings.csv, or 'measured'")
+        return faults
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from murine.data.windows import Sampling
 from murine.files import value_hash
 from murine.models.backbones import Backbone
 from murine.types import Pose, Recording, Timeline
+from murine.video.photometry import Night
 
 if TYPE_CHECKING:
     from murine.data.source import Source
@@ -63,7 +64,12 @@ class FrameEmbedder:
     sees = ("rgb",)
 
     def __init__(
-        self, backbone: Backbone, settings: EmbeddingSettings, weights_hash: str, device: torch.device
+        self,
+        backbone: Backbone,
+        settings: EmbeddingSettings,
+        weights_hash: str,
+        device: torch.device,
+        night: Night | None = None,
     ) -> None:
         self.backbone = backbone.to(device).eval()
         self.settings = settings
@@ -71,6 +77,7 @@ class FrameEmbedder:
         self.features = backbone.features
         self.size = settings.size if all(settings.size) else backbone.size
         self._device = device
+        self._night = night
 
     @property
     def key(self) -> str:
@@ -91,7 +98,7 @@ class FrameEmbedder:
         from murine.data.source import open_source
 
         chosen = replace(settings, size=self.size, cut_size=(0, 0))
-        return open_source(recording, chosen, self.sees, timeline=timeline, pose=pose)
+        return open_source(recording, chosen, self.sees, timeline=timeline, pose=pose, night=self._night)
 
     def rows(
         self, seen: Source, samples: Sampling, start: int, chunk: int

@@ -19,6 +19,7 @@ from murine.errors import InputError, StorageError
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_bouts, load_pose, timeline
 from murine.types import UNLABELLED, Recording
+from murine.video.photometry import Night
 
 
 def prepare(
@@ -30,14 +31,16 @@ def prepare(
     *,
     animals: Sequence[str] = (),
     keypoints: Sequence[str] = (),
+    night: Night | None = None,
     embedder: Embedder | None = None,
     progress: Progress = SILENT,
 ) -> Prepared:
     """Return a recording's streams, from the cache or newly made, and its labels.
 
-    `animals`, `keypoints`: names in the order wanted (`source.arrange_pose`). `embedder`: who makes the
-    stream "embedding". Without any stream the labels come alone. A recording without labels is unlabelled
-    throughout. Raises InputError for files that do not fit, StorageError for a full disk.
+    `animals`, `keypoints`: names in the order wanted (`tracking.arrange_pose`). `night`: what day is made to
+    look like (`night.night_reference`). `embedder`: who makes the stream "embedding". Without any stream the
+    labels come alone. A recording without labels is unlabelled throughout. Raises InputError for
+    files that do not fit, StorageError for a full disk.
     """
     times = timeline(recording)
     sampling = sample_frames(times, settings.spacing_s)
@@ -54,6 +57,7 @@ def prepare(
             pose=load_pose(project, recording) if tracks else None,
             animals=animals,
             keypoints=keypoints,
+            night=night,
             embedder=embedder,
         )
     target = np.full((len(times), len(project.ethogram)), UNLABELLED, dtype=np.int8)

@@ -17,15 +17,19 @@ from numpy.typing import DTypeLike, NDArray
 from murine import formats
 from murine.config import InputSettings
 from murine.data.embedding import Embedder
+from murine.data.night import night_of
 from murine.data.pooling import MeanPool
 from murine.data.prepared import PICTURES, TABLES
+from murine.data.tracking import arrange_pose, check_seen, tracked_point
 from murine.data.windows import Sampling, sample_frames
-from murine.errors import InputError, suggest
+from murine.errors import InputError
 from murine.files import file_hash, value_hash
 from murine.pose import drop_origin, drop_unsure, feature_chunks, feature_names
 from murine.types import FloatArray, Pose, Recording, Timeline
 from murine.video import StreamSpec, Video, open_video, stream_chunks
 from murine.video.geometry import interpolate_centres
+from murine.video.photometry import NIGHTIFY, Night
+from murine.video.views import check_same_frames
 
 Streams = dict[str, NDArray[Any]]
 
@@ -37,9 +41,10 @@ _VERSION = 2
 class Source:
     """A recording, its sampling, and how `settings` turn its files into `streams`.
 
-    `video`, `pose`: what those streams need, None otherwise; the pose is as long as the timeline.
-    `hashes`: of the contents of the files used, by "video" and "pose". `embedder` with `seen`: who makes
-    the stream "embedding", and the recording as it sees it.
+    `videos`, by the columns of its views from top to bottom, and `pose`: what those streams need, none
+    otherwise; the pose is as long as the timeline. `hashes`: of the contents of the files used, by "video",
+    "video2", ... and "pose". `night`: what day is made to look like (photometry "nightify"); None leaves it.
+    `embedder` with `seen`: who makes the stream "embedding", and the recording as it sees it.
     """
 
     recording: str
@@ -47,9 +52,10 @@ class Source:
     sampling: Sampling
     settings: InputSettings
     streams: tuple[str, ...]
-    video: Video | None
+    videos: dict[str, Video]
     pose: Pose | None
     hashes: dict[str, str]
+    night: Night | None = None
     embedder: Embedder | None = None
     seen: Source | None = None
 
@@ -74,12 +80,11 @@ class Source:
             for first, rows in parts[leading]:
                 yield first, {leading: rows, **{n: table.read(len(rows)) for n, table in rest.items()}}
             return
-        assert self.video is not None
         tables = {name: _Reader(part) for name, part in parts.items()}
-        centres = self._centres()
+        centres = self.centres()
         samples = self.sampling.samples
         for first, streams in stream_chunks(
-            self.video, samples, pictures, centres=centres, start=start, chunk=chunk
+            list(self.videos.values()), samples, pictures, centres=centres, start=start, chunk=chunk
         ):
             count = len(next(iter(streams.values())))
             yield first, {**streams, **{name: table.read(count) for name, table in tables.items()}}
@@ -112,8 +117,12 @@ class Source:
             "gap_s": chosen.gap_s,
             "confidence": chosen.confidence,
         }
-        picture = {**common, "video": self.hashes.get("video"), "size": chosen.size,
+        picture: dict[str, Any] = {**common, "video": self.hashes.get("video"), "size": chosen.size,
                    "photometry": chosen.photometry}  # fmt: skip
+        if chosen.views:
+            picture["views"] = [self.hashes.get(name) for name in chosen.views]
+        if chosen.photometry == NIGHTIFY:
+            picture["night"] = self.night
         if chosen.crop_keypoint:
             crop = {"crop_keypoint": chosen.crop_keypoint, "crop_size": chosen.crop_size}
             picture = {**picture, **cleaned, **crop}
@@ -140,6 +149,7 @@ class Source:
             flow_encoding=chosen.flow_encoding,
             flow_limit=chosen.flow_limit,
             crop_size=chosen.crop_size if chosen.crop_keypoint else None,
+            night=self.night,
             want_rgb="rgb" in self.streams,
             want_flow="flow" in self.streams,
         )
@@ -163,20 +173,26 @@ class Source:
             if first < stop:
                 yield first, rows[samples[first:stop] - frame]
 
-    def _centres(self) -> FloatArray | None:
-        """Return where the crop of each frame lies, (T, 2) x, y, None without a crop."""
+    def centres(self) -> FloatArray | None:
+        """Return where the crop of each frame lies, (T, 2) x, y, None without a crop.
+
+        Raises InputError where the point is missing for longer than `gap_s`.
+        """
         name = self.settings.crop_keypoint
         if not name:
             return None
         assert self.pose is not None
-        animal, keypoint = _tracked_point(self.pose, name, self.recording)
+        animal, keypoint = tracked_point(self.pose, name, self.recording)
         pose = drop_unsure(drop_origin(self.pose), self.settings.confidence)
         try:
             return interpolate_centres(
                 pose.xy[:, animal, keypoint], round(self.settings.gap_s * self.timeline.fps)
             )
         except InputError as error:
-            raise InputError(f"recording '{self.recording}', keypoint '{name}': {error}") from error
+            raise InputError(
+                f"recording '{self.recording}', keypoint '{name}': {error}. Correct the tracking, allow longer gaps "
+                f"(input.gap_s, now {self.settings.gap_s:g} s), or crop around another point (input.crop_keypoint)"
+            ) from error
 
 
 def open_source(
@@ -188,14 +204,16 @@ def open_source(
     pose: Pose | None = None,
     animals: Sequence[str] = (),
     keypoints: Sequence[str] = (),
+    night: Night | None = None,
     embedder: Embedder | None = None,
 ) -> Source:
     """Open what these streams need of a recording's files.
 
     `timeline`, `pose`: where they are known already (a project's pose, cut to its video). `animals`,
     `keypoints`: the names and order a trained network expects, see `arrange_pose`; the file's own by
-    default. `embedder`: who makes the stream "embedding". Raises InputError for a missing file, an unknown
-    stream or keypoint, a pose of another length.
+    default. `night`: what photometry "nightify" makes day look like. `embedder`: who makes the stream
+    "embedding". Raises InputError for a missing file, an unknown stream or keypoint, a pose of another length,
+    views that do not show the same frames.
     """
     unknown = [name for name in streams if name not in (*PICTURES, *TABLES)]
     if unknown or not streams:
@@ -220,7 +238,7 @@ def open_source(
         pose = formats.read_pose(recording.pose) if pose is None else pose
         pose = arrange_pose(pose, animals, keypoints, str(recording.pose)) if keypoints else pose
         if "pose" in streams:
-            _check_seen(pose, str(recording.pose))
+            check_seen(pose, str(recording.pose))
         hashes["pose"] = file_hash(recording.pose)
     if timeline is None:
         timeline = _timeline(recording, video, pose)
@@ -229,53 +247,36 @@ def open_source(
             f"{recording.pose}: pose has {len(pose)} frames and the video {len(timeline)}. Check that they "
             "belong together"
         )
-    if sees and recording.video is not None:
-        hashes["video"] = file_hash(recording.video)
+    videos = _views(recording, settings, video) if sees and video is not None else {}
+    hashes |= {name: file_hash(opened.path) for name, opened in videos.items()}
+    look = night_of(recording, settings, videos, night) if videos else None
     sampling = sample_frames(timeline, settings.spacing_s)
     seen = None
     if embedder is not None and "embedding" in streams:
         seen = embedder.open(recording, settings, timeline, pose)
         hashes = {**seen.hashes, **hashes}
-    return Source(
-        recording.id, timeline, sampling, settings, tuple(streams),
-        video if sees else None, pose if tracks else None, hashes, embedder if seen else None, seen,
+    source = Source(
+        recording.id, timeline, sampling, settings, tuple(streams), videos, pose if tracks else None, hashes,
+        look, embedder if seen else None, seen,
     )  # fmt: skip
+    if videos:
+        source.centres()  # a point that is missing is told before frames are decoded, or taken from the cache
+    return source
 
 
-def _check_seen(pose: Pose, source: str) -> None:
-    """Raise InputError for an animal without a position in any frame: whatever came of it would be made up."""
-    gone = np.asarray(pose.missing.all(axis=(0, 2)))
-    if gone.all():
-        raise InputError(f"{source}: no keypoint has a position in any frame")
-    if gone.any():
-        names = ", ".join(name for name, absent in zip(pose.animals, gone, strict=True) if absent)
-        raise InputError(f"{source}: absent in every frame: {names}")
-
-
-def arrange_pose(pose: Pose, animals: Sequence[str], keypoints: Sequence[str], source: str) -> Pose:
-    """Return a pose with these keypoints, in this order, and as many animals.
-
-    Keypoints go by name, and any others are left out. Animals go by name where the names are the same,
-    else by position: names of individuals differ from study to study. Raises InputError.
-    """
-    lacking = [name for name in keypoints if name not in pose.keypoints]
-    if lacking:
-        raise InputError(
-            f"{source}: has no keypoint {', '.join(lacking)}, which the model needs."
-            + suggest(lacking[0], pose.keypoints)
-        )
-    if len(animals) != len(pose.animals):
-        raise InputError(
-            f"{source}: tracks {len(pose.animals)} animals ({', '.join(pose.animals)}), and the model needs "
-            f"{len(animals)} ({', '.join(animals)})"
-        )
-    same = set(animals) == set(pose.animals)
-    rows = [pose.animals.index(a) for a in animals] if same else list(range(len(animals)))
-    columns = [pose.keypoints.index(name) for name in keypoints]
-    if rows == list(range(len(rows))) and tuple(keypoints) == pose.keypoints:
-        return Pose(pose.xy, tuple(animals), pose.keypoints, pose.confidence)
-    confidence = None if pose.confidence is None else pose.confidence[:, rows][:, :, columns]
-    return Pose(pose.xy[:, rows][:, :, columns], tuple(animals), tuple(keypoints), confidence)
+def _views(recording: Recording, settings: InputSettings, video: Video) -> dict[str, Video]:
+    """Return the videos that are stacked, opened; they show the same frames as the one labels are made on."""
+    opened = {}
+    for name in settings.views or ("video",):
+        if name not in recording.videos:
+            raise InputError(
+                f"recording '{recording.id}' has no '{name}', which the model sees (input.views). Fill that "
+                "column of recordings.csv"
+            )
+        opened[name] = video if name == "video" else open_video(recording.videos[name])
+        if name != "video":
+            check_same_frames(video, opened[name])
+    return opened
 
 
 def _timeline(recording: Recording, video: Video | None, pose: Pose | None) -> Timeline:
@@ -287,26 +288,6 @@ def _timeline(recording: Recording, video: Video | None, pose: Pose | None) -> T
             "frames per second (fps)"
         )
     return Timeline.uniform(len(pose), recording.fps)
-
-
-def _tracked_point(pose: Pose, name: str, recording: str) -> tuple[int, int]:
-    """Return the animal and keypoint of "keypoint" or "animal.keypoint"."""
-    spots = {
-        f"{a}.{k}": (i, j) for i, a in enumerate(pose.animals) for j, k in enumerate(pose.keypoints)
-    }
-    if name in spots:
-        return spots[name]
-    if name in pose.keypoints and len(pose.animals) == 1:
-        return 0, pose.keypoints.index(name)
-    if name in pose.keypoints:
-        raise InputError(
-            f"recording '{recording}' tracks {len(pose.animals)} animals: name one in input.crop_keypoint, "
-            f"as in '{pose.animals[0]}.{name}'"
-        )
-    known = pose.keypoints if len(pose.animals) == 1 else tuple(spots)
-    raise InputError(
-        f"recording '{recording}' has no keypoint '{name}' to crop around.{suggest(name, known)}"
-    )
 
 
 class _Reader:

@@ -25,6 +25,7 @@ from murine.predict.stream import SampleReader, window_batch
 from murine.train.device import autocast, choose_device, to_device
 from murine.train.runs import BACKBONE_FILE, STAGE_FOLDER, TrainedRun, load_run
 from murine.types import Pose, Recording, Timeline
+from murine.video.photometry import Night
 
 Rows = NDArray[np.float32]
 
@@ -66,7 +67,7 @@ class StageEmbedder:
         animals, keypoints = ((), ()) if run.pose is None else (run.pose.animals, run.pose.keypoints)
         return open_source(
             recording, run.recipe.input, run.model.streams, timeline=timeline, pose=pose,
-            animals=animals, keypoints=keypoints, embedder=self._inner,
+            animals=animals, keypoints=keypoints, night=run.night, embedder=self._inner,
         )  # fmt: skip
 
     def rows(
@@ -102,13 +103,16 @@ class StageEmbedder:
         return rows.float().cpu().numpy()
 
 
-def frame_embedder(settings: EmbeddingSettings, seed: int, device: str = "auto") -> FrameEmbedder:
+def frame_embedder(
+    settings: EmbeddingSettings, seed: int, device: str = "auto", night: Night | None = None
+) -> FrameEmbedder:
     """Return the embedder of a recipe's backbone, its weights read from where the recipe says.
 
-    Raises InputError for an unknown backbone, or weights that are missing or do not fit.
+    `night`: what photometry "nightify" makes its pictures look like. Raises InputError for an unknown backbone,
+    or weights that are missing or do not fit.
     """
     backbone = create_backbone(settings.backbone, settings.weights, seed)
-    return FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device))
+    return FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device), night)
 
 
 def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
@@ -127,9 +131,9 @@ def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
     if kept.exists():
         backbone = create_backbone(settings.backbone, "random")
         backbone.load_state_dict(safetensors.torch.load_file(kept))
-        embedder = FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device))
+        embedder = FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device), run.night)
     else:
-        embedder = frame_embedder(settings, run.recipe.training.seed, device)
+        embedder = frame_embedder(settings, run.recipe.training.seed, device, run.night)
     if embedder.key != run.embedding.key:
         raise InputError(
             f"{run.folder}: was trained on the embedding of '{settings.backbone}' with other weights than "

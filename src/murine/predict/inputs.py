@@ -104,7 +104,7 @@ def open_job(run: TrainedRun, job: Job, embedder: Embedder | None = None) -> Sou
             pose = load_pose(job.project, recording)
     return open_source(
         recording, settings, streams, timeline=times, pose=pose, animals=animals, keypoints=keypoints,
-        embedder=embedder,
+        night=run.night, embedder=embedder,
     )  # fmt: skip
 
 
@@ -118,6 +118,13 @@ def _file_job(run: TrainedRun, path: Path, fps: float | None) -> Job:
         raise InputError(
             f"{path}: model '{run.name}' needs a video and its pose together, which one file cannot say. "
             "Pair them with 'murine init', then predict the project folder."
+        )
+    others = [name for name in run.recipe.input.views if name != "video"]
+    if _sees(run) and others:
+        raise InputError(
+            f"{path}: model '{run.name}' sees the views {', '.join(run.recipe.input.views)} of a recording, which "
+            f"one file cannot say. Name them in recordings.csv of a project (columns video, {', '.join(others)}) "
+            "and predict the project folder."
         )
     is_video = path.suffix.lower() in VIDEO_SUFFIXES
     if _sees(run):

@@ -144,7 +144,7 @@ def _is_finished(path: Path, key: str) -> bool:
 def history(run: TrainedRun, recording: Recording, file_hashes: Mapping[str, str]) -> dict[str, Any]:
     """Return what a prediction's `meta` says of its network, files and settings."""
     recipe = recipe_to_dict(run.recipe)
-    files = {"video": recording.video, "pose": recording.pose}
+    files = {**recording.videos, "pose": recording.pose}
     return {
         "model": run.name,
         "model_hash": run.hash,

@@ -17,6 +17,7 @@ from murine.project.inspection import Finding, Inspection, inspect
 from murine.project.report import SEVERITIES, CheckReport, ClassRow, Fault, PoseRow
 from murine.project.store import load_project
 from murine.project.values import Project
+from murine.types import Recording
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -127,9 +128,9 @@ def _duplicates(project: Project) -> list[Fault]:
     for kind in ("video", "pose", "labels"):
         owners: dict[Path, str] = {}
         for recording in project.recordings:
-            path: Path | None = getattr(recording, kind)
-            if path is not None and path.is_file():
-                owners.setdefault(path, recording.id)
+            for path in _files(recording, kind):
+                if path.is_file():
+                    owners.setdefault(path, recording.id)
         sizes: dict[int, list[Path]] = {}
         for path in owners:
             sizes.setdefault(path.stat().st_size, []).append(path)
@@ -150,6 +151,14 @@ def _duplicates(project: Project) -> list[Fault]:
                 )
                 faults.append(Fault("warning", text, tuple(owners[p] for p in paths)))
     return faults
+
+
+def _files(recording: Recording, kind: str) -> list[Path]:
+    """Return the files of one kind, "video" (of all views), "pose" or "labels"."""
+    if kind == "video":
+        return list(recording.videos.values())
+    path = recording.pose if kind == "pose" else recording.labels
+    return [] if path is None else [path]
 
 
 def _study(project: Project, results: Sequence[Inspection]) -> list[Fault]:

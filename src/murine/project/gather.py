@@ -13,7 +13,7 @@ from pathlib import Path
 from murine.errors import InputError, ProjectError
 from murine.project.pairing import natural
 from murine.project.values import CLIP_COLUMN, RESERVED
-from murine.types import Recording
+from murine.types import VIEW_COLUMN, Recording
 
 
 def find_files(patterns: Sequence[str], what: str, suffixes: Sequence[str]) -> list[Path]:
@@ -94,7 +94,8 @@ def with_columns(
         raise InputError(
             f"id pattern '{id_pattern}' names no column; a part such as (?P<cage>\\d) fills column 'cage'"
         )
-    taken = sorted({*RESERVED, CLIP_COLUMN, "recording"} & set(pattern.groupindex))
+    own = {*RESERVED, CLIP_COLUMN, "recording"}
+    taken = sorted(n for n in pattern.groupindex if n in own or VIEW_COLUMN.fullmatch(n))
     if taken:
         raise InputError(f"id pattern: '{', '.join(taken)}' cannot be filled; use another name")
     matches = [pattern.search(r.id) for r in rows]

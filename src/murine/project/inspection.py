@@ -14,6 +14,7 @@ from murine.project.pairing import contained, stem, tokens
 from murine.project.report import RecordingRow, Severity
 from murine.project.values import CLIP_COLUMN, Project
 from murine.types import BoolArray, Bouts, IntArray, Recording, Timeline
+from murine.video.views import check_same_frames
 
 _ANY_LENGTH_S = 1e9
 
@@ -80,6 +81,7 @@ def _times(recording: Recording, result: Inspection) -> Timeline | None:
                 result.row = replace(result.row, width=opened.width, height=opened.height)
                 for note in opened.notes:
                     result.add("note", f"{recording.video}: {note}", recording.video)
+                _views(recording, opened, result)
     except (InputError, OSError) as error:
         # A pose that cannot be read is told once, where it is looked at.
         if recording.video is not None or recording.fps is None:
@@ -100,6 +102,18 @@ def _times(recording: Recording, result: Inspection) -> Timeline | None:
         variable=times.variable,
     )
     return times
+
+
+def _views(recording: Recording, first: video.Video, result: Inspection) -> None:
+    """Decode the videos of further cameras, which must show the same frames."""
+    for path in recording.views.values():
+        try:
+            with video.open_video(path) as other:
+                check_same_frames(first, other)
+                for note in other.notes:
+                    result.add("note", f"{path}: {note}", path)
+        except (InputError, OSError) as error:
+            result.failed(error, path)
 
 
 def _pose(project: Project, recording: Recording, times: Timeline | None, result: Inspection) -> None:

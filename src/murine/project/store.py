@@ -16,7 +16,7 @@ from murine.config.tomlfile import read_toml, toml_text
 from murine.errors import InputError, MurineError, ProjectError, VersionError, suggest
 from murine.files import replacing, require_file
 from murine.project.values import RESERVED, Project
-from murine.types import Ethogram, LabelChoice, Recording
+from murine.types import VIEW_COLUMN, Ethogram, LabelChoice, Recording
 
 PROJECT_FILE = "project.toml"
 TABLE_FILE = "recordings.csv"
@@ -104,14 +104,16 @@ def _project_text(project: Project) -> str:
 
 def _table_text(project: Project) -> str:
     columns = dict.fromkeys(c for r in project.recordings for c in r.groups)
+    views = dict.fromkeys(c for r in project.recordings for c in r.views)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*RESERVED, *columns])
+    writer.writerow([*RESERVED, *views, *columns])
     for r in project.recordings:
         files = [relative_path(path, project.root) for path in (r.video, r.pose, r.labels)]
         choice = [r.choice.stream or "", r.choice.observation or "", r.choice.subject or ""]
         fps = "" if r.fps is None else f"{r.fps:.12g}"
-        writer.writerow([r.id, *files, fps, *choice, *(r.groups.get(c, "") for c in columns)])
+        others = [relative_path(r.views.get(c), project.root) for c in views]
+        writer.writerow([r.id, *files, fps, *choice, *others, *(r.groups.get(c, "") for c in columns)])
     return text.getvalue()
 
 
@@ -240,10 +242,12 @@ def _read_table(root: Path, faults: list[str]) -> tuple[Recording, ...]:
 
 
 def _recording(root: Path, row: dict[str, str]) -> Recording:
-    files = {
-        key: Path(os.path.normpath(root / Path(row[key]).expanduser())) if row.get(key) else None
-        for key in ("video", "pose", "labels")
+    named = {
+        key: Path(os.path.normpath(root / Path(cell).expanduser()))
+        for key, cell in row.items()
+        if cell and (key in ("video", "pose", "labels") or VIEW_COLUMN.fullmatch(key))
     }
+    files = {key: named.pop(key, None) for key in ("video", "pose", "labels")}
     fps = None
     if row.get("fps"):
         try:
@@ -253,5 +257,9 @@ def _recording(root: Path, row: dict[str, str]) -> Recording:
     choice = LabelChoice(
         row.get("stream") or None, row.get("observation") or None, row.get("subject") or None
     )
-    groups = {column: cell for column, cell in row.items() if column and column not in RESERVED}
-    return Recording(row["id"], fps=fps, choice=choice, groups=groups, **files)
+    groups = {
+        column: cell
+        for column, cell in row.items()
+        if column and column not in RESERVED and not VIEW_COLUMN.fullmatch(column)
+    }
+    return Recording(row["id"], fps=fps, choice=choice, groups=groups, views=named, **files)

@@ -17,7 +17,8 @@ CLIP_COLUMN = "behaviour"
 """The column of recordings.csv that holds the label of a whole clip, where the unit is a recording."""
 
 RESERVED = ("id", "video", "pose", "labels", "fps", "stream", "observation", "subject")
-"""The columns of recordings.csv that murine reads; any other is a group to split by."""
+"""The columns of recordings.csv that murine reads, beside those of further views; any other is a group to
+split by."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def train_each(
         pose=first.pose,
         embedding=first.embedding,
         fps=first.fps,
+        night=first.night,
     )
 
 

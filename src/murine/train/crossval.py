@@ -154,7 +154,7 @@ def _predict(study: Study, run: TrainedRun, split: Split, id_: str, path: Path, 
     key = value_hash([__version__, run.hash, dict(prepared.keys)])
     if not anew and _meta_of(path).get("key") == key:
         return
-    files = {"video": recording.video, "pose": recording.pose}
+    files = {**recording.videos, "pose": recording.pose}
     hashes = {what: file_hash(file) for what, file in files.items() if file is not None}
     meta = {"key": key, "fold": split.name, **history(run, recording, hashes)}
     device = study.recipe.training.device

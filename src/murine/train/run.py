@@ -196,6 +196,7 @@ def _train_split(
         pose=layout,
         embedding=_embedding_layout(study),
         fps=frame_rate(training),
+        night=study.night,
     )
     return _finish(folder, run)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from murine.pose.scaler import Scaler
 from murine.train.checking import recipe_faults
 from murine.train.checkpoint import STATE_FILE, load_state
 from murine.types import Ethogram
+from murine.video.photometry import Night
 
 MODEL_FILE = DESCRIPTION
 WEIGHTS_FILE = WEIGHTS
@@ -87,8 +88,9 @@ class EmbeddingLayout:
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
     """A trained network and how to feed it. `pose`, `embedding` are None for a network that sees none; `fps`
-    is the frame rate of the training recordings if they agree; `hash` is of the weights and their description,
-    `identity` of what they were learned from and how.
+    is the frame rate of the training recordings if they agree; `night` is what day is made to look like
+    (photometry "nightify"); `hash` is of the weights and their description, `identity` of what they were
+    learned from and how.
     """
 
     model: Model
@@ -100,6 +102,7 @@ class TrainedRun:
     pose: PoseLayout | None = None
     embedding: EmbeddingLayout | None = None
     fps: float | None = None
+    night: Night | None = None
     folder: Path | None = None
 
     @property
@@ -130,6 +133,7 @@ def save_run(folder: Path, run: TrainedRun) -> None:
         "pose": None if run.pose is None else run.pose.to_dict(),
         "embedding": None if run.embedding is None else run.embedding.to_dict(),
         "fps": run.fps,
+        "night": run.night,
         "identity": run.identity,
     }
     save_model(run.name, run.model, folder, run.ethogram, extra)
@@ -174,10 +178,11 @@ def load_run(folder: Path) -> TrainedRun:
         pose = None if extra.get("pose") is None else PoseLayout.from_dict(extra["pose"])
         made = extra.get("embedding")
         embedding = None if made is None else EmbeddingLayout.from_dict(made)
+        night = None if extra.get("night") is None else _colours(extra["night"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / MODEL_FILE}: damaged (pose or embedding: {type(error).__name__} {error}). Copy the folder "
-            "again from its source."
+            f"{folder / MODEL_FILE}: damaged (pose, embedding or night: {type(error).__name__} {error}). Copy the "
+            "folder again from its source."
         ) from error
     return TrainedRun(
         model=loaded.model,
@@ -189,8 +194,14 @@ def load_run(folder: Path) -> TrainedRun:
         pose=pose,
         embedding=embedding,
         fps=extra.get("fps"),
+        night=night,
         folder=folder,
     )
+
+
+def _colours(form: Sequence[float]) -> Night:
+    red, green, blue = (float(value) for value in form)
+    return red, green, blue
 
 
 def write_environment(folder: Path) -> None:

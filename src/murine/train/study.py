@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from murine.cache import Cache
 from murine.config import Recipe, load_recipe, recipe_to_dict
 from murine.data.embedding import Embedder
+from murine.data.night import night_reference
 from murine.data.prepare import pose_names, prepare
-from murine.data.prepared import Prepared
+from murine.data.prepared import PICTURES, Prepared
 from murine.data.splits import Split
 from murine.errors import InputError, ProjectError
 from murine.files import value_hash
@@ -27,6 +28,7 @@ from murine.train.device import choose_device
 from murine.train.runs import TrainedRun
 from murine.train.transfer import check_start, initial_identity
 from murine.types import Ethogram, Recording
+from murine.video.photometry import Night
 
 _WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
 """Training settings that do not change what a network learns."""
@@ -42,7 +44,8 @@ class Study:
     `animals`, `keypoints`: of the pose, in the order of its features; empty for a network without pose.
     `embedder`: who makes the embedding, None where no network sees one. `stage`: the study of the recipe
     whose network must be trained first, to describe the recordings for this one (`described`).
-    `behaviour`: the one that is to be told from all else, where each has a network of its own.
+    `behaviour`: the one that is to be told from all else, where each has a network of its own. `night`: what
+    day is made to look like, None where it stays as it is.
     """
 
     folder: Path
@@ -55,6 +58,7 @@ class Study:
     embedder: Embedder | None = None
     stage: Study | None = None
     behaviour: str = ""
+    night: Night | None = None
 
     @property
     def ethogram(self) -> Ethogram:
@@ -128,12 +132,25 @@ def open_study(
     check_suits(recipe, project)
     check_start(recipe, project.ethogram)
     streams, embedder, stage = MODELS[recipe.model].streams, None, None
+    night = None
+    if {*PICTURES, *(() if recipe.embedding.recipe else ("embedding",))} & set(streams):
+        night = night_reference(project, recipe.input, progress=progress)
     if "embedding" in streams and recipe.embedding.recipe:
         stage = open_study(project_folder, _stage_recipe(recipe), only=only, progress=progress)
         streams = tuple(name for name in streams if name != "embedding")
     elif "embedding" in streams:
-        embedder = frame_embedder(recipe.embedding, recipe.training.seed, recipe.training.device)
-    study = Study(Path(project_folder), project, recipe, recordings, {}, embedder=embedder, stage=stage)
+        chosen = recipe.training
+        embedder = frame_embedder(recipe.embedding, chosen.seed, chosen.device, night)
+    study = Study(
+        Path(project_folder),
+        project,
+        recipe,
+        recordings,
+        {},
+        embedder=embedder,
+        stage=stage,
+        night=night,
+    )
     study = _prepared(study, streams, progress)
     absent = np.flatnonzero(study.label_counts.sum(axis=0) == 0)
     if len(absent):
@@ -173,7 +190,8 @@ def _prepared(study: Study, streams: Sequence[str], progress: Progress) -> Study
                     animals, keypoints = pose_names(recording)
                 prepared[recording.id] = prepare(
                     project, recording, recipe.input, streams, cache,
-                    animals=animals, keypoints=keypoints, embedder=study.embedder, progress=progress,
+                    animals=animals, keypoints=keypoints, night=study.night, embedder=study.embedder,
+                    progress=progress,
                 )  # fmt: skip
             except InputError as error:
                 named = str(error).startswith(f"recording '{recording.id}'")

@@ -8,11 +8,18 @@ from murine.types.arrays import UNLABELLED, BoolArray, FloatArray, IntArray
 from murine.types.bouts import Bouts, runs
 from murine.types.ethogram import Ethogram
 from murine.types.pose import Pose
-from murine.types.recording import LabelChoice, Prediction, Recording, check_probabilities
+from murine.types.recording import (
+    VIEW_COLUMN,
+    LabelChoice,
+    Prediction,
+    Recording,
+    check_probabilities,
+)
 from murine.types.timeline import Timeline
 
 __all__ = [
     "UNLABELLED",
+    "VIEW_COLUMN",
     "BoolArray",
     "Bouts",
     "Ethogram",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from murine.types.ethogram import Ethogram
 from murine.types.timeline import Timeline
 
 HIGHEST_FPS = 100_000.0
+
+VIEW_COLUMN = re.compile(r"video([2-9]|[1-9]\d+)")
+"""The columns of recordings.csv that hold videos by further cameras, of the same frames as `video`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Recording:
     """One animal (or group) filmed once: where its files are and which groups it belongs to.
 
     `groups` holds every other column of recordings.csv, such as animal, cage, session; `fps` is
-    needed only where there is no video to take the times from.
+    needed only where there is no video to take the times from. `views`: videos by further cameras, frame by
+    frame the same time as `video`, by the names of their columns: video2, video3, ...
     """
 
     id: str
@@ -43,16 +48,27 @@ class Recording:
     fps: float | None = None
     choice: LabelChoice = LabelChoice()
     groups: Mapping[str, str] = field(default_factory=dict)
+    views: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.id or any(c in self.id for c in '/\\:*?"<>|\n'):
             raise InputError(f"'{self.id}' cannot name a recording: it becomes a file name")
         if self.video is None and self.pose is None:
             raise InputError(f"recording '{self.id}' has neither a video nor a pose file")
+        if self.views and self.video is None:
+            raise InputError(
+                f"recording '{self.id}' has {', '.join(self.views)} and no video, which the times come from. "
+                "Put one of them into the column 'video'"
+            )
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise InputError(f"recording '{self.id}': fps must be positive; came {self.fps}")
         if self.fps is not None and self.fps > HIGHEST_FPS:
             raise InputError(f"recording '{self.id}': fps above {HIGHEST_FPS:,.0f} came: {self.fps:g}")
+
+    @property
+    def videos(self) -> dict[str, Path]:
+        """The videos of all its views by the names of their columns: video, video2, ..."""
+        return ({} if self.video is None else {"video": self.video}) | dict(self.views)
 
     def group(self, by: str) -> str:
         """Return the group this recording is in; raises InputError if the column is empty."""

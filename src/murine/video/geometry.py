@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,25 +77,27 @@ def crop_at(frame: Pixels, centre_xy: ArrayLike, size: int) -> Pixels:
 
 
 def interpolate_centres(xy: ArrayLike, limit: int) -> FloatArray:
-    """Fill gaps of at most `limit` frames in (T, 2) points linearly; longer ones hold the nearest point.
+    """Fill gaps of at most `limit` frames in (T, 2) points linearly; at either end they hold the nearest point.
 
-    A gap at either end holds the nearest point too: a window has to lie somewhere. Raises InputError
-    where no frame has a point.
+    Raises InputError where no frame has a point, and naming the frames of a longer gap: a window that looks
+    somewhere else for long would show what is not there.
     """
     points = np.array(xy, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(f"centres must be (T, 2); came {points.shape}")
     seen = np.isfinite(points).all(axis=1)
     if not seen.any():
-        raise InputError("no frame has a point to crop around; choose another keypoint")
-    known: NDArray[Any] = np.flatnonzero(seen)
+        raise InputError("no frame has a point to crop around")
+    gaps = [(start, stop) for start, stop in runs(~seen) if stop - start > limit]
+    if gaps:
+        start, stop = max(gaps, key=lambda gap: gap[1] - gap[0])
+        others = f", as in {len(gaps) - 1} other stretches" if len(gaps) > 1 else ""
+        raise InputError(
+            f"frames {start} to {stop - 1} have no point to crop around ({stop - start} frames{others}), and gaps "
+            f"of at most {limit} frames are filled"
+        )
     frames = np.arange(len(points))
-    after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
-    before = np.clip(after - 1, 0, None)
-    nearer = np.where(frames - known[before] <= np.abs(known[after] - frames), before, after)
-    filled: FloatArray = points[known[nearer]]
-    for start, stop in runs(~seen):
-        if start > 0 and stop < len(points) and stop - start <= limit:
-            share = (np.arange(start, stop) - (start - 1)) / (stop - start + 1)
-            filled[start:stop] = points[start - 1] + share[:, None] * (points[stop] - points[start - 1])
+    filled: FloatArray = np.stack(
+        [np.interp(frames, frames[seen], points[seen, axis]) for axis in (0, 1)], axis=1
+    )
     return filled

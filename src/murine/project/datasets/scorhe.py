@@ -12,7 +12,6 @@ from murine.project.datasets.base import DATASETS, Content, Dataset, Request, sh
 from murine.project.datasets.converting import OnFrames, label_files, read_on_frames, renamed, writer
 from murine.project.gather import unique_ids
 from murine.project.pairing import tokens
-from murine.project.store import relative_path
 from murine.types import Ethogram, Recording
 
 DROPPED = frozenset(("ignore", "other", "discrepancy", "rotating"))
@@ -184,10 +183,8 @@ def _content(request: Request, cages: list[Cage], found: Mapping[str, OnFrames])
             files[place] = writer(bouts, item.timeline)
         except InputError as error:
             faults.append(str(error))
-        second = relative_path(cage.second, request.study)
-        recordings.append(
-            Recording(id_, video=cage.first, labels=request.study / place, groups={"video2": second})
-        )
+        views = {"video2": cage.second}
+        recordings.append(Recording(id_, video=cage.first, labels=request.study / place, views=views))
     if faults:
         raise ProjectError(request.source, faults)
     return Content(ethogram, tuple(recordings), files=files, notes=_notes(new_names, ethogram))
