@@ -144,7 +144,7 @@ def test_overlapping_windows_give_the_same_as_one_by_one(
 
 
 def test_the_published_size_too() -> None:
-    model = create_model("c3d", classes=8, settings={"rgb_mean": 110.0, "units": 32}).eval()
+    model = create_model("c3d", classes=8, settings={"rgb_mean": 110.0, "width": 0.25}).eval()
     clip, places = video(14, 128, 128), torch.arange(0, 7, 2)
     described, logits = plain(model, clip, places)
     with torch.no_grad():

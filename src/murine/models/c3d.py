@@ -18,10 +18,13 @@ from murine.models.contract import Batch, Model, Output
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.inception.clip_input import check_clip
 from murine.models.settings import Count, Positive, Share
-from murine.models.sharing import WORTH, Pads, convolve, pool_time, share_frames
+from murine.models.sharing import Pads, convolve, pool_time, share_frames
 
 POOLS: tuple[Triple, ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
 """Kernel and stride of the pool after each convolution."""
+
+WORTH = 1.2
+"""How many times fewer maps there must be for the next layer to go on sharing."""
 
 PADS: Pads = ((1, 1), (1, 1), (1, 1))
 """Of every convolution."""
@@ -111,7 +114,8 @@ class C3D(Model):
         layers = self._layers()
         while layers and shared.gain > WORTH:
             conv, (frames, _, _) = layers.pop(0)
-            shared = pool_time(convolve(shared, conv, PADS, after=_pool_picture), frames, frames)
+            shared = convolve(shared, conv.weight, conv.bias, (1, 1, 1), PADS, after=_pool_picture)
+            shared = pool_time(shared, frames, frames)
         return self._describe(shared.whole(), layers)
 
     def judge_overlapping(self, clip: Tensor, starts: Tensor) -> Tensor:

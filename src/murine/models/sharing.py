@@ -11,7 +11,7 @@ The numbers are those of window by window but for the order of additions. N wind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -19,16 +19,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from murine.models.blocks import Triple
 
 NOTHING = -1
 """In a table: no map, beyond the end of the window."""
 
-ADDING = 32
-"""To add a value to another costs as much as so many multiply-adds of a convolution: memory bounds it."""
-
-WORTH = 1.1
-"""How many times fewer maps make it worth while to go on sharing."""
+ADDING = 24
+"""To write a value, or add one to it, costs as much as so many multiply-adds: memory bounds it."""
 
 AT_ONCE, AT_ONCE_ELSEWHERE = 2**22, 2**26
 """How many values are made at once: on a CPU, so few that the system need not be asked for memory each time; on
@@ -76,63 +75,104 @@ def each_map(x: Shared, step: Step) -> Shared:
     return replace(x, maps=torch.cat(parts))
 
 
-def convolve(x: Shared, layer: nn.Conv3d, pads: Pads, after: Step | None = None) -> Shared:
-    """Return what a convolution, padded with zeros, makes of the windows; `after` is done to each new map."""
-    time, rows, columns = pads
-    seen, index, times = _seen(x, layer.kernel_size[0], layer.stride[0], time)
-    # The library pads both sides alike, and a step of the convolution may need them not to be.
-    maps = F.pad(x.maps, (0, 0, *columns, *rows)) if any((*rows, *columns)) else x.maps
-    work = prod(layer.weight.shape[1:]) // layer.kernel_size[0]
-    apart = sum(len(np.unique(of)) * work + len(of) * ADDING for of in (c[c >= 0] for c in seen.T))
-    make = _all_taps if seen.shape[1] == 1 or seen.size * work <= apart else _tap_by_tap
-    parts = make(maps, seen, layer, time[0])
-    return Shared(torch.cat([_inside(after, p) if after else p for p in parts]), index, times)
+def convolve(
+    x: Shared,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Triple,
+    pads: Pads,
+    after: Step | None = None,
+) -> Shared:
+    """Return what a 3D convolution, padded with zeros, makes of the windows; `after` is done to each new map."""
+    time, (top, bottom), (left, right) = pads
+    seen, index, times = _seen(x, weight.shape[2], stride[0], time)
+    maps = x.maps
+    if any((top, bottom, left, right)) or (seen == NOTHING).any():
+        # The library pads both sides alike, so it is done here; the last map, which is NOTHING, is all zero.
+        maps = F.pad(maps, (0, 0, left, right, top, bottom, 0, 1))
+    width = _group(seen, prod(weight.shape[1:]) // weight.shape[2])
+    # The bias comes with a tap that never lies beyond an end; padding by more than half the taps leaves none.
+    real = np.flatnonzero((seen != NOTHING).all(axis=0)).tolist()
+    groups = []
+    for at in range(0, weight.shape[2], width):
+        taps = slice(at, at + width)
+        own = bias if real and at <= real[0] < at + width else None
+        groups.append(_Taps(seen[:, taps], weight[:, :, taps], own))
+    size = _slice(maps, weight.shape[0] // prod(stride[1:]))
+    parts = []
+    for first in range(0, len(seen), size):
+        part = range(first, min(first + size, len(seen)))
+        for group in groups:
+            group.make(maps, part, stride[1:])
+        out = _sum([[m for g in groups if (m := g.of(row)) is not None] for row in part])
+        if bias is not None and not real:
+            out += bias
+        parts.append(_inside(after, out) if after else out)
+        for group in groups:
+            group.forget(part.stop)
+    return Shared(torch.cat(parts), index, times)
 
 
-def _all_taps(maps: Tensor, seen: Table, layer: nn.Conv3d, middle: int) -> Iterator[Tensor]:
-    """Yield the new maps: all taps at once, as more channels of one convolution of pictures."""
-    weight = torch.cat(layer.weight.unbind(2), dim=1)
-    if (seen == NOTHING).any():
-        maps = torch.cat([maps, torch.zeros_like(maps[:1])])  # NOTHING is the last, the padding
-    size = _slice(maps, layer)
-    for at in range(0, len(seen), size):
-        beside = [_take(maps, which) for which in seen[at : at + size].T]
-        yield _pictures(torch.cat(beside, dim=-1), weight, layer.bias, layer)
-
-
-def _tap_by_tap(maps: Tensor, seen: Table, layer: nn.Conv3d, middle: int) -> Iterator[Tensor]:
-    """Yield the new maps: each tap once for each map that it is needed of, kept while it is, then added up.
-
-    `middle`: the tap that never lies beyond an end; with it comes the bias.
+class _Taps:
+    """Some neighbouring taps of a convolution over time: of each different part of a row that they see, one
+    convolution of pictures, with as many channels more, made when first needed and kept as long as it is.
     """
-    size = _slice(maps, layer)
-    weights = [w.contiguous(memory_format=torch.channels_last) for w in layer.weight.unbind(2)]
-    last = [dict(zip(which.tolist(), range(len(seen)), strict=True)) for which in seen.T]
-    held: list[dict[int, Tensor]] = [{} for _ in weights]
-    for at in range(0, len(seen), size):
-        part = seen[at : at + size]
-        for tap, weight in enumerate(weights):
-            new = np.unique([which for which in part[:, tap] if which >= 0 and which not in held[tap]])
-            if len(new):
-                bias = layer.bias if tap == middle else None
-                made = _pictures(_take(maps, new.astype(np.int64)), weight, bias, layer)
-                held[tap].update(zip(new.tolist(), made, strict=True))
-        out: Tensor | None = None
-        for place, row in enumerate(part.tolist()):
-            first, *terms = [held[tap][which] for tap, which in enumerate(row) if which >= 0]
-            if out is None:
-                out = first.new_empty((len(part), *first.shape))
-            torch.add(first, terms[0] if terms else 0, out=out[place])
-            for term in terms[1:]:
-                out[place] += term
-        if out is not None:
-            yield out
-        for tap, kept in enumerate(held):
-            held[tap] = {which: made for which, made in kept.items() if last[tap][which] >= at + size}
+
+    def __init__(self, seen: Table, weight: Tensor, bias: Tensor | None) -> None:
+        self.rows, owner = np.unique(seen, axis=0, return_inverse=True)
+        self.owner: list[int] = owner.reshape(-1).tolist()
+        self.last = dict(zip(self.owner, range(len(seen)), strict=True))
+        beyond = np.flatnonzero((self.rows == NOTHING).all(axis=1))
+        self.beyond = set(beyond.tolist())
+        flat = torch.cat(weight.unbind(2), dim=1)
+        self.weight, self.bias = flat.contiguous(memory_format=torch.channels_last), bias
+        self.held: dict[int, Tensor] = {}
+
+    def make(self, maps: Tensor, part: range, stride: tuple[int, ...]) -> None:
+        """Make what some rows need and is not there yet."""
+        wanted = {self.owner[row] for row in part} - self.held.keys() - self.beyond
+        if not wanted:
+            return
+        new = sorted(wanted)
+        beside = torch.cat([_take(maps, which) for which in self.rows[new].T], dim=-1)
+        if self.weight.shape[2:] == stride == (1, 1):
+            made = F.linear(beside, self.weight.flatten(1), self.bias)
+        else:
+            made = _inside(lambda m: F.conv2d(m, self.weight, self.bias, stride), beside)
+        self.held.update(zip(new, made, strict=True))
+
+    def of(self, row: int) -> Tensor | None:
+        """Return what these taps add to a row, None if they lie beyond the end."""
+        return self.held.get(self.owner[row])
+
+    def forget(self, row: int) -> None:
+        """Drop what no row from this one on needs."""
+        self.held = {which: made for which, made in self.held.items() if self.last[which] >= row}
 
 
-def _pictures(maps: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv3d) -> Tensor:
-    return _inside(lambda m: F.conv2d(m, weight, bias, layer.stride[1:]), maps)
+def _sum(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Return the sum of the terms of each row, (rows, H, W, C)."""
+    out = rows[0][0].new_empty((len(rows), *rows[0][0].shape))
+    for total, (first, *terms) in zip(out, rows, strict=True):
+        torch.add(first, terms[0] if terms else 0, out=total)
+        for term in terms[1:]:
+            total += term
+    return out
+
+
+def _group(seen: Table, work: int) -> int:
+    """Return how many taps to take together: fewer share more, more add up less."""
+
+    def cost(width: int) -> int:
+        total = 0
+        for at in range(0, seen.shape[1], width):
+            part = seen[:, at : at + width]
+            part = part[(part != NOTHING).any(axis=1)]
+            made = len(np.unique(part, axis=0))
+            total += made * (part.shape[1] * work + ADDING) + len(part) * ADDING
+        return total
+
+    return min(range(1, seen.shape[1] + 1), key=cost)
 
 
 def pool_time(x: Shared, taps: int, stride: int, pads: tuple[int, int] = (0, 0)) -> Shared:
@@ -171,7 +211,8 @@ def _seen(x: Shared, taps: int, stride: int, pads: tuple[int, int]) -> tuple[Tab
     """
     padded = np.pad(x.index, ((0, 0), pads), constant_values=NOTHING)
     table = np.lib.stride_tricks.sliding_window_view(padded, taps, axis=1)[:, ::stride]
-    times = x.times[:, : table.shape[1] * stride : stride]
+    middle = np.arange(table.shape[1]) * stride + taps // 2 - pads[0]
+    times = x.times[:, np.clip(middle, 0, x.times.shape[1] - 1)]
     return *_different(table, times), times
 
 
@@ -187,10 +228,7 @@ def _different(table: Table, times: Table) -> tuple[Table, Table]:
     return rows[order], place[owner.reshape(-1)].reshape(table.shape[:2])
 
 
-def _slice(maps: Tensor, layer: nn.Conv3d | None = None) -> int:
-    """Return how many maps (or of those that a layer makes of them) to make at once."""
-    values = maps[0].numel()
-    if layer is not None:
-        values = values // maps.shape[-1] * layer.out_channels // prod(layer.stride[1:])
+def _slice(maps: Tensor, channels: int = 0) -> int:
+    """Return how many maps to make at once, of so many channels (0: as many as there are)."""
     most = AT_ONCE if maps.device.type == "cpu" else AT_ONCE_ELSEWHERE
-    return max(1, most // max(1, values))
+    return max(1, most // max(1, maps[0, ..., 0].numel() * (channels or maps.shape[-1])))

@@ -16,9 +16,11 @@ from murine.models.factory import MODELS, ModelEntry
 from murine.models.inception.checkpoints import read_i3d
 from murine.models.inception.clip_input import check_clip
 from murine.models.inception.layout import Pool
+from murine.models.inception.sliding import slide
 from murine.models.inception.trunk import Kit, Trunk
 from murine.models.inception.units import SamePool3d, Unit3d
 from murine.models.settings import Count, Positive, Share
+from murine.models.sharing import share_frames
 
 WINDOW = (2, 7, 7)
 """Frames, rows and columns of the head's average pool."""
@@ -66,28 +68,52 @@ class I3D(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Return one row of logits per clip, (B, 1, classes)."""
-        places = self.head(self.dropout(self._pooled(batch)))
-        return Output(places.mean(dim=(2, 3, 4))[:, None])
+        return self._judge(self.body(self.scale(batch)))
 
     def describe(self, batch: Batch) -> Tensor:
         """Return the mean (B, described) of the pooled features; the head makes the logits of exactly these."""
-        return self._pooled(batch).mean(dim=(2, 3, 4))
+        return _pooled(self.body(self.scale(batch))).mean(dim=(2, 3, 4))
 
-    def _pooled(self, batch: Batch) -> Tensor:
-        features = self.body(self.scale(batch))
-        window = [min(most, there) for most, there in zip(WINDOW, features.shape[2:], strict=True)]
-        return F.avg_pool3d(features, window, stride=1)
+    def describe_overlapping(self, clip: Tensor, starts: Tensor) -> Tensor:
+        """Return the same of windows of a short clip (C, T, H, W), computed once where they share it."""
+        if self.training:  # a batch norm that learns sees its own batch
+            return super().describe_overlapping(clip, starts)
+        return _pooled(self._slide(clip, starts)).mean(dim=(2, 3, 4))
+
+    def judge_overlapping(self, clip: Tensor, starts: Tensor) -> Tensor:
+        """Return the logits (N, 1, classes) of windows of a short clip, likewise."""
+        if self.training:
+            return super().judge_overlapping(clip, starts)
+        return self._judge(self._slide(clip, starts)).logits
+
+    def _slide(self, clip: Tensor, starts: Tensor) -> Tensor:
+        check_clip(clip[None, :, : self.given[1]], self.streams[0], self.given)
+        return slide(self.body, share_frames(_scaled(clip[None])[0], starts, self.given[1]))
+
+    def _judge(self, features: Tensor) -> Output:
+        """The last feature maps -> one row of logits per clip."""
+        places = self.head(self.dropout(_pooled(features)))
+        return Output(places.mean(dim=(2, 3, 4))[:, None])
 
     def scale(self, batch: Batch) -> Tensor:
         """Return the stream (B, C, T, H, W) as the first convolution sees it: -1..1, 0 outside the mask."""
         name = self.streams[0]
-        clip = batch[name]
-        check_clip(clip, name, self.given)
-        # Neighbouring channels make every layer that follows faster on a CPU (see blocks.py).
-        layout = torch.channels_last_3d if clip.device.type == "cpu" else torch.preserve_format
-        values = clip.to(torch.float32, memory_format=layout, copy=True).div_(127.5).sub_(1.0)
+        check_clip(batch[name], name, self.given)
+        values = _scaled(batch[name])
         mask = batch.get("mask")
         return values if mask is None else values.mul_(mask[:, None, :, None, None])
+
+
+def _pooled(features: Tensor) -> Tensor:
+    window = [min(most, there) for most, there in zip(WINDOW, features.shape[2:], strict=True)]
+    return F.avg_pool3d(features, window, stride=1)
+
+
+def _scaled(clip: Tensor) -> Tensor:
+    """0..255 -> -1..1, a copy."""
+    # Neighbouring channels make every layer that follows faster on a CPU (see blocks.py).
+    layout = torch.channels_last_3d if clip.device.type == "cpu" else torch.preserve_format
+    return clip.to(torch.float32, memory_format=layout, copy=True).div_(127.5).sub_(1.0)
 
 
 def _pool(part: Pool) -> SamePool3d:
