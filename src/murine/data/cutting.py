@@ -39,11 +39,16 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Cutter:
-    """Recordings, and how windows are cut from them and labelled."""
+    """Recordings, and how windows are cut from them and labelled.
+
+    `whole`: a recording's last window stays away where it would have to be moved back, and so does the only
+    one of a recording that is shorter.
+    """
 
     prepared: Sequence[Prepared]
     window: WindowSettings
     predicts: Predicts
+    whole: bool = False
 
     def size(self, recording: int) -> int:
         """Return the samples of a recording's windows."""
@@ -56,11 +61,16 @@ class Cutter:
             for p, stride in zip(self.prepared, strides, strict=True)
         ]
         numbers = [len(windows) for windows in plans]
-        return Cut(
+        windows = Cut(
             np.repeat(np.arange(len(plans)), numbers),
             np.concatenate([windows.start for windows in plans]),
             np.repeat(np.asarray(strides, dtype=np.int64), numbers),
         )
+        if not self.whole:
+            return windows
+        lengths = np.array([len(p) for p in self.prepared])[windows.recording]
+        fits = windows.start + (self.window.frames or lengths) <= lengths
+        return windows.at(fits & (windows.start % windows.apart == 0))
 
     def shown(self, windows: Cut) -> NDArray[np.int8]:
         """Return (N, C) what each window shows: its label, or all that its samples show."""

@@ -32,8 +32,8 @@ class WindowDataset(Dataset[Item]):
 
     `predicts`: "all" labels every sample of a window; "centre" and "last" (clip models) give one label by
     the rule `window.label`. With `train`, windows without a label are left out, the stride is
-    `train_stride_s`, and `augment`, `samples_per_epoch` and `balance` apply; without, every window of
-    `predict_stride_s` is there, in order. `balance`: "none"; "draw", every behaviour is drawn equally often;
+    `train_stride_s`, and `window.tail`, `augment`, `samples_per_epoch` and `balance` apply; without, every window
+    of `predict_stride_s` is there, in order. `balance`: "none"; "draw", every behaviour is drawn equally often;
     "overlap", rarer behaviours have windows that start closer together; "duplicate", theirs are repeated; a
     window counts for the rarest behaviour that it shows. `scaler` brings the pose features to the scale the
     model was trained with; unknown ones (NaN) become 0. `cut_size`: height and width of the part of the
@@ -76,8 +76,14 @@ class WindowDataset(Dataset[Item]):
         self._augment = tuple(augment) if train else ()
         check_augment(self._augment, prepared[0].streams)
         self.strides = tuple(_stride(p, window, train) for p in prepared)
-        self._cutter = Cutter(self.prepared, window, predicts)
+        self._cutter = Cutter(self.prepared, window, predicts, whole=train and window.tail == "drop")
         self._windows = self._cutter.cut(self.strides)
+        if not len(self._windows):
+            raise InputError(
+                f"none of {len(prepared)} training recordings is as long as a window of {window.frames} samples; the "
+                f"longest has {max(len(p) for p in prepared)}. Choose fewer (window.frames), samples closer together "
+                '(input.spacing_s), or window.tail = "keep", which repeats the last picture'
+            )
         self._shares: FloatArray | None = None
         if train:
             labels = self._cutter.shown(self._windows)

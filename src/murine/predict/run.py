@@ -88,6 +88,11 @@ def _predict_one(
     source = open_job(run, job, embedder)
     key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
     name = job.recording.id
+    samples, wanted = len(source.sampling), run.recipe.window.frames
+    if samples < wanted:
+        progress.message(
+            f"{name}: {samples} samples are shorter than the network's window of {wanted}; the last picture is repeated"
+        )
     path = out / f"{name}.parquet"
     if not (resume and _is_finished(path, key)):
         partial = Partial(out / PARTIAL_FOLDER / name, key, len(run.ethogram), resume=resume)

@@ -159,7 +159,26 @@ def open_study(
             f"{project_folder}: no labelled frame shows {names}. Label some, or take it out of the ethogram "
             "in project.toml (and its name into 'ignore', if label files have it)."
         )
+    _tell_short(study, progress)
     return study
+
+
+def _tell_short(study: Study, progress: Progress) -> None:
+    """Say which recordings are shorter than a window, and what becomes of them."""
+    window = study.recipe.window
+    lengths = {r.id: len(study.prepared[r.id]) for r in study.recordings}
+    short = [id_ for id_, length in lengths.items() if length < window.frames]
+    if not short:
+        return
+    least, most = min(lengths[id_] for id_ in short), max(lengths[id_] for id_ in short)
+    range_ = f"{least} samples" if least == most else f"{least} to {most} samples"
+    names = ", ".join(short[:3]) + (f" and {len(short) - 3} more" if len(short) > 3 else "")
+    done = "their last picture is repeated" if window.tail == "keep" else "they are left out of training"
+    progress.message(
+        f"{len(short)} of {len(lengths)} recordings are shorter than a window of {window.frames} samples ({range_}: "
+        f"{names}); {done} (window.tail). Fewer samples (window.frames), or closer together (input.spacing_s), would "
+        "show them whole"
+    )
 
 
 def described(study: Study, stage: TrainedRun, *, progress: Progress = SILENT) -> Study:
