@@ -67,7 +67,7 @@ def main(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["MURINE_CACHE"] = str(folder / "cache")
-        recipe = load_recipe("dual-stream/baseline-sharing")
+        recipe = load_recipe("dual-stream/baseline-sharing-raw")
         recipe = replace(
             recipe,
             model_settings={"width": sizes.width},

@@ -186,7 +186,7 @@ def check(study: Study, quiet: Quiet = False, as_json: Json = False) -> None:
 @guarded
 def evaluate(
     study: Study,
-    recipe: RecipeOption = "dual-stream/srs-sharing",
+    recipe: RecipeOption = "dual-stream/srs-sharing-raw",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Default: STUDY/evaluations/RECIPE.")
     ] = None,
@@ -221,7 +221,7 @@ def evaluate(
 @guarded
 def train(
     study: Study,
-    recipe: RecipeOption = "dual-stream/srs-sharing",
+    recipe: RecipeOption = "dual-stream/srs-sharing-raw",
     name: Annotated[str, typer.Option(help="The model's name. Default: the recipe's.")] = "",
     changes: SetOption = None,
     only: OnlyOption = None,
@@ -288,7 +288,7 @@ def predict(
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("init", init, "murine init study --videos 'videos/*.mp4' --labels 'labels/*.csv'"),
     ("check", check, "murine check study"),
-    ("evaluate", evaluate, "murine evaluate study --recipe dual-stream/srs-sharing"),
-    ("train", train, "murine train study --recipe dual-stream/srs-sharing --set training.epochs=20"),
-    ("predict", predict, "murine predict study/models/srs-sharing videos/*.mp4 -o out"),
+    ("evaluate", evaluate, "murine evaluate study --recipe dual-stream/srs-sharing-raw"),
+    ("train", train, "murine train study --recipe dual-stream/srs-sharing-raw --set training.epochs=20"),
+    ("predict", predict, "murine predict study/models/srs-sharing-raw videos/*.mp4 -o out"),
 ]

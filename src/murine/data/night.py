@@ -45,12 +45,19 @@ def night_reference(
             "column (input.night), or let it be measured: input.night=measured"
         )
     lights: list[Night] = []
+    nights: list[str] = []
     with progress.task("looking for the night", len(recordings), "recordings") as task:
         for recording in recordings:
             task.note(recording.id)
             if _is_night(recording, column):
                 lights.append(_mean([_light(path).mean for path in _seen(recording, settings)]))
+                nights.append(recording.id)
             task.advance()
+    if column == MEASURED and lights:
+        progress.message(
+            f"measured to be made at night (dark or without colour): {len(lights)} of {len(recordings)} recordings, "
+            f"{', '.join(nights[:3])}{f' and {len(nights) - 3} more' if len(nights) > 3 else ''} (input.night)"
+        )
     if not lights:
         how = "dark or without colour" if column == MEASURED else f"marked so in column '{column}'"
         raise InputError(
