@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from murine.config import InputSettings, Recipe
 from murine.data.augment import flip_clip, mirror_clip
 from murine.errors import InputError
+from murine.train.checking import recipe_faults
 from murine.video import StreamSpec
 from murine.video.flow import (
     CHANNELS,
@@ -116,6 +119,10 @@ def test_tvl1_is_missed_by_name_where_opencv_has_none(monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match="opencv-contrib-python-headless"):
         FLOW_METHODS["tvl1"](picture, picture)
     assert StreamSpec(flow="tvl1", want_flow=False).flow == "tvl1"
+    recipe = Recipe("x", input=InputSettings(flow="tvl1"))
+    (fault,) = recipe_faults(recipe)
+    assert fault.startswith("input.flow: flow method 'tvl1' is not in this OpenCV")
+    assert recipe_faults(replace(recipe, input=InputSettings(flow="dis"))) == []
     require_flow("tvl1_torch")
     with pytest.raises(InputError, match="unknown flow method 'tv_l1'"):
         require_flow("tv_l1")

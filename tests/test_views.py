@@ -22,6 +22,7 @@ from murine.predict.inputs import find_jobs, open_job
 from murine.predictions import read_prediction
 from murine.project import Project, check, load_project, save_project
 from murine.project.gather import with_columns
+from murine.train.checking import recipe_faults
 from murine.train.run import train
 from murine.train.runs import load_run
 from murine.types import Bouts, Recording, Timeline
@@ -168,6 +169,17 @@ def test_what_cannot_be_stacked_is_refused(recording: Recording) -> None:
         )
     with pytest.raises(InputError, match="video2 and no video"):
         Recording("x", pose=Path("p.csv"), views=recording.views)
+
+
+def test_augmentations_that_move_pictures_up_or_down_are_refused() -> None:
+    recipe = video_recipe(1, augment=("mirror", "flip", "shift"))
+    assert recipe_faults(recipe) == []
+    views = replace(recipe, input=replace(recipe.input, views=("video", "video2")))
+    assert recipe_faults(views) == [
+        "training.augment: flip and shift would move one view into another's place (input.views)"
+    ]
+    single = replace(recipe, input=replace(recipe.input, views=("video2",)))
+    assert recipe_faults(single) == []
 
 
 def two_views(folder: Path, recordings: int = 2, n: int = 32) -> Path:

@@ -19,7 +19,7 @@ from murine.project import Project
 from murine.train.device import choose_device
 from murine.train.losses import LOSSES, make_loss
 from murine.train.schedule import OPTIMIZERS, SCHEDULES
-from murine.video.flow import ENCODINGS, FLOW_METHODS
+from murine.video.flow import ENCODINGS, FLOW_METHODS, require_flow
 from murine.video.photometry import PHOTOMETRY
 
 
@@ -34,6 +34,11 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     if CROP in training.augment and given.cut_size == (0, 0):
         faults.append(
             f"training.augment: '{CROP}' draws a part of the pictures; its size is input.cut_size"
+        )
+    turned = [name for name in training.augment if name in ("flip", "shift")]
+    if len(given.views) > 1 and turned:
+        faults.append(
+            f"training.augment: {' and '.join(turned)} would move one view into another's place (input.views)"
         )
     if training.balance == "overlap" and recipe.window.frames == 0:
         faults.append(
@@ -52,6 +57,11 @@ def recipe_faults(recipe: Recipe) -> list[str]:
         )
     elif recipe.model in MODELS:
         pictures = {"rgb", "flow"} & set(MODELS[recipe.model].streams)
+        if "flow" in pictures and given.flow in FLOW_METHODS:
+            try:
+                require_flow(given.flow)
+            except InputError as error:
+                faults.append(f"input.flow: {error}")
         if pictures and recipe.window.frames == 0:
             faults.append(
                 f"window.frames: 0 means whole recordings, and the pictures of '{recipe.model}' would not "
