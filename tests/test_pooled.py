@@ -8,27 +8,33 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from murine.errors import InputError
+from murine.errors import ConfigError, InputError
 from murine.models import create_model
 
 
 def test_statistics_are_of_the_real_frames() -> None:
-    model = create_model("pooled", classes=3, features=2)
-    x = torch.tensor([[[1.0, 5.0], [3.0, 5.0], [8.0, -1.0]]])
-    x[0, 2] = torch.nan
-    mask = torch.tensor([[True, True, False]])
+    x = torch.tensor([[[1.0, 5.0], [3.0, 5.0], [8.0, 6.5], [torch.nan, -1.0]]])
+    mask = torch.tensor([[True, True, True, False]])
+    settings = {"statistics": ["change", "mean", "deviation"]}
+    model = create_model("pooled", classes=3, features=2, settings=settings)
     rows = model.describe({"embedding": x, "mask": mask})
-    np.testing.assert_allclose(rows.numpy(), [[2.0, 5.0, 1.0, 0.0]], atol=2e-6)
-    mean = create_model("pooled", classes=3, features=2, settings={"change": False})
-    np.testing.assert_allclose(mean.describe({"embedding": x, "mask": mask}).numpy(), [[2.0, 5.0]])
-    assert (model.described, mean.described) == (4, 2)
+    seen = x[0, :3].numpy()
+    expected = np.concatenate([np.abs(np.diff(seen, axis=0)).mean(0), seen.mean(0), seen.std(0)])
+    np.testing.assert_allclose(rows.numpy(), expected[None], rtol=1e-5)
+    assert model.described == 6
+
+
+@pytest.mark.parametrize("statistics", [[], ["mean", "mean"]])
+def test_statistics_are_named_once(statistics: list[str]) -> None:
+    with pytest.raises(ConfigError, match="each once"):
+        create_model("pooled", classes=3, features=2, settings={"statistics": statistics})
 
 
 def test_learns_what_logistic_regression_learns() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(120, 6)) * [1, 5, 0.1, 1, 2, 3] + [0, 40, 1, 2, -3, 0]
     truth = (rows[:, 0] + rows[:, 1] / 5 - 8 + random.normal(size=120) > 0).astype(int)
-    model = create_model("pooled", classes=2, features=6, settings={"change": False}).train()
+    model = create_model("pooled", classes=2, features=6, settings={"statistics": ["mean"]}).train()
     batch = {"embedding": torch.from_numpy(rows).float()[:, None]}
     decay = 0.02
     optimizer = torch.optim.SGD(

@@ -6,6 +6,8 @@ The plainest judge of frozen features, and a strong one where labels are few: mu
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,13 +17,16 @@ from murine.models.contract import Batch, Model, Output
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.settings import Share
 
+Statistic = Literal["mean", "deviation", "change"]
+
 
 class Pooled(Model):
-    """Mean and standard deviation of each column over the window, standardised, then one dense layer.
+    """Statistics of each column over the window, standardised, then one dense layer.
 
-    `classes`, `features`: columns out and in. `change`: the standard deviation too, not the mean alone.
-    `dropout`: of the standardised columns. They are divided by the square root of their number, so that
-    learning rate and weight decay mean the same for wide and for narrow embeddings.
+    `classes`, `features`: columns out and in. `statistics`: side by side, "mean"; "deviation", standard;
+    "change", the mean absolute difference of neighbouring frames. `dropout`: of the standardised columns.
+    They are divided by the square root of their number, so that learning rate and weight decay mean the
+    same for wide and for narrow embeddings.
     """
 
     streams = ("embedding",)
@@ -29,12 +34,21 @@ class Pooled(Model):
     head_names = ("classify.",)
 
     def __init__(
-        self, classes: int, features: int, *, change: bool = True, dropout: Share = 0.0
+        self,
+        classes: int,
+        features: int,
+        *,
+        statistics: tuple[Statistic, ...] = ("mean", "change"),
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        if not statistics or len(set(statistics)) != len(statistics):
+            raise InputError(
+                f"statistics: one or more of mean, deviation, change, each once; came {statistics}"
+            )
         self.features = features
-        self.change = change
-        self.described = 2 * features if change else features
+        self.statistics = statistics
+        self.described = len(statistics) * features
         # Without weights of its own: it standardises by the training windows, and no more.
         self.norm = nn.BatchNorm1d(self.described, affine=False, momentum=0.05)
         self.dropout = nn.Dropout(dropout)
@@ -53,13 +67,14 @@ class Pooled(Model):
         mask = batch.get("mask")
         real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         x = torch.where(real[..., None], x.float(), 0.0)
-        count = real.sum(1, keepdim=True).clamp(min=1)
-        mean = x.sum(1) / count
-        if not self.change:
-            return mean
-        spread = torch.where(real[..., None], x - mean[:, None], 0.0).square().sum(1) / count
-        # A column that never changes has no slope at 0.
-        return torch.cat([mean, spread.clamp(min=1e-12).sqrt()], dim=1)
+        made = {"mean": _mean(x, real)}
+        if "deviation" in self.statistics:
+            variance = _mean((x - made["mean"][:, None]).square(), real)
+            # A column that never changes has no slope at 0.
+            made["deviation"] = variance.clamp(min=1e-12).sqrt()
+        if "change" in self.statistics:
+            made["change"] = _mean((x[:, 1:] - x[:, :-1]).abs(), real[:, 1:] & real[:, :-1])
+        return torch.cat([made[name] for name in self.statistics], dim=1)
 
     def forward(self, batch: Batch) -> Output:
         """Return one row of logits per window, (B, 1, classes)."""
@@ -75,13 +90,18 @@ class Pooled(Model):
         return Output(logits[:, None])
 
 
+def _mean(x: Tensor, real: Tensor) -> Tensor:
+    """Return the mean (B, F) over the real steps of x (B, T, F), 0 where there is none."""
+    return (x * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+
 MODELS.add(
     "pooled",
     ModelEntry(
         build=Pooled,
         streams=Pooled.streams,
         family="embeddings",
-        source="murine's own: a linear probe on mean and deviation over time",
+        source="murine's own: a linear probe on statistics over time",
         counted={"classes": 8, "features": 1024},
     ),
 )
