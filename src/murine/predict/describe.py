@@ -6,7 +6,7 @@ S samples, F features.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from murine.data.windows import Sampling, Windows
 from murine.errors import InputError
 from murine.files import replacing, value_hash
 from murine.models.backbones import Backbone, create_backbone
-from murine.predict.stream import SampleReader, window_batch
+from murine.models.contract import Model
+from murine.predict.stream import SampleReader, overlapping_clip, shares_overlap, window_batch
 from murine.train.device import autocast, choose_device, to_device
 from murine.train.runs import BACKBONE_FILE, STAGE_FOLDER, TrainedRun, load_run
 from murine.types import Pose, Recording, Timeline
@@ -87,20 +88,36 @@ class StageEmbedder:
         size_of_batch, done = self.settings.batch_size, start
         # Batches are cut alike from wherever one begins, so that rows are the same to the last bit.
         begin = int(which[start]) // size_of_batch * size_of_batch
+        shares = shares_overlap(self.run.model, windows)
         reader = SampleReader(seen, int(unique[begin]))
         for at in range(begin, len(unique), size_of_batch):
             chosen = range(at, min(at + size_of_batch, len(unique)))
-            rows = self._describe(window_batch(reader, windows, chosen, self.run))
+            rows = (
+                self._shared(reader, windows, chosen) if shares else self._alone(reader, windows, chosen)
+            )
             stop = int(np.searchsorted(which, chosen.stop))
             yield done, finished_rows(rows[which[done:stop] - at], self.settings)
             done = stop
 
-    def _describe(self, batch: dict[str, torch.Tensor]) -> Rows:
-        model = self.run.model.to(self._device).eval()
-        moved = to_device(batch, self._device, channels_last=self.run.recipe.training.channels_last)
+    def _alone(self, reader: SampleReader, windows: Windows, chosen: Sequence[int]) -> Rows:
+        """Describe windows one beside the other."""
+        batch = to_device(
+            window_batch(reader, windows, chosen, self.run),
+            self._device,
+            channels_last=self.run.recipe.training.channels_last,
+        )
         with torch.inference_mode(), autocast(self._device, self.settings.precision):
-            rows = model.describe(moved)
+            return self._model().describe(batch).float().cpu().numpy()
+
+    def _shared(self, reader: SampleReader, windows: Windows, chosen: Sequence[int]) -> Rows:
+        """Describe windows that overlap, what they have in common once."""
+        clip, starts = overlapping_clip(reader, windows, chosen, self.run)
+        with torch.inference_mode(), autocast(self._device, self.settings.precision):
+            rows = self._model().describe_windows(clip.to(self._device), starts, len(starts))
         return rows.float().cpu().numpy()
+
+    def _model(self) -> Model:
+        return self.run.model.to(self._device).eval()
 
 
 def frame_embedder(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from murine.data.augment import cut_clip
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
+from murine.models.contract import Model
 from murine.predict.partial import Partial
 from murine.progress import SILENT, Progress, Task
 from murine.train.device import Network, autocast, choose_device, to_device, use_channels_last
@@ -117,13 +118,18 @@ def predict_rows(
     windows = plan(samples, recipe.window.frames, _stride(run, source), model.predicts)
     stitcher = Stitcher(samples, len(run.ethogram), first=first)
     size = recipe.training.batch_size
+    shares = not recipe.training.compile and shares_overlap(model, windows)
     begin = windows.first_touching(first) // size * size
     reader = SampleReader(source, int(windows.start[begin]) if begin < len(windows) else samples)
     for at in range(begin, len(windows), size):
         chosen = range(at, min(at + size, len(windows)))
-        batch = to_device(window_batch(reader, windows, chosen, run), where, channels_last=channels_last)
         with torch.inference_mode(), autocast(where, recipe.training.precision):
-            logits = network(batch).logits
+            if shares:
+                clip, starts = overlapping_clip(reader, windows, chosen, run)
+                logits = model.judge_windows(clip.to(where), starts, size)
+            else:
+                made = window_batch(reader, windows, chosen, run)
+                logits = network(to_device(made, where, channels_last=channels_last)).logits
         values = probabilities(logits, exclusive=run.softmax).cpu().numpy()
         for index, rows in zip(chosen, values, strict=True):
             stitcher.add(*windows.place(index, rows))
@@ -165,6 +171,29 @@ def window_batch(
         tensor = torch.from_numpy(np.stack(cut))
         batch[name] = tensor.permute(0, 4, 1, 2, 3).contiguous() if name in PICTURES else tensor
     return batch
+
+
+def shares_overlap(model: Model, windows: Windows) -> bool:
+    """Return whether windows overlap and the network computes once what they share (C3D, I3D)."""
+    overlap = len(windows) > 1 and bool((windows.start[1:] < windows.stop[:-1]).any())
+    whole = int(windows.stop[-1]) <= windows.n
+    pictures = len(model.streams) == 1 and model.streams[0] in PICTURES
+    knows = type(model).judge_overlapping is not Model.judge_overlapping
+    return pictures and overlap and whole and knows
+
+
+def overlapping_clip(
+    reader: SampleReader, windows: Windows, chosen: Sequence[int], run: TrainedRun
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the stretch (C, T, H, W) that some windows of a network of one stream see, and where in it they
+    begin, (N,).
+    """
+    first, last = int(windows.start[chosen[0]]), int(windows.stop[chosen[-1]])
+    ((name, values),) = reader.read(first, last).items()
+    if any(run.recipe.input.cut_size):
+        values = cut_clip({name: values}, run.recipe.input.cut_size)[name]
+    starts = torch.from_numpy(windows.start[chosen] - first)
+    return torch.from_numpy(values).permute(3, 0, 1, 2), starts
 
 
 class SampleReader:
