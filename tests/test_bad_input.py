@@ -650,7 +650,7 @@ def test_a_full_disk_while_learning(disk: Callable[..., None]) -> None:
 
 def test_a_full_disk_while_predicting(disk: Callable[..., None]) -> None:
     words = ("predict", VIDEO_MODEL, "video/v0.mkv", "-o")
-    disk(100, *words, "new", where="rows.f32")
+    disk(100, *words, "new", where="v0.parquet")
     disk(1000, *words, "new", leaves=True, where="v0.parquet")
     assert {Path(name).parts[1] for name in listing(Path()) if name.startswith("new/")} == {
         ".unfinished"
