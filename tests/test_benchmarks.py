@@ -33,6 +33,7 @@ PROMISED = {
         "tvl1_torch, ",
     ),
     "models": ("baseline_sharing predicts", "srs_sharing trains", "ms_tcn_pp predicts"),
+    "windows": ("c3d, 6 of 8", "c3d, 7 of 8", "i3d_rgb, 15 of 16"),
 }
 
 

@@ -134,7 +134,8 @@ class _Taps:
         if not wanted:
             return
         new = sorted(wanted)
-        beside = torch.cat([_take(maps, which) for which in self.rows[new].T], dim=-1)
+        taken = [_take(maps, which) for which in self.rows[new].T]
+        beside = torch.cat(taken, dim=-1) if len(taken) > 1 else taken[0]
         if self.weight.shape[2:] == stride == (1, 1):
             made = F.linear(beside, self.weight.flatten(1), self.bias)
         else:
@@ -202,6 +203,9 @@ def _inside(step: Step, maps: Tensor) -> Tensor:
 
 
 def _take(maps: Tensor, which: Table) -> Tensor:
+    """Return some maps; a view where they stand side by side."""
+    if which.ndim == 1 and which[0] >= 0 and (np.diff(which) == 1).all():
+        return maps[int(which[0]) : int(which[-1]) + 1]
     return maps[torch.from_numpy(np.ascontiguousarray(which)).to(maps.device)]
 
 
