@@ -112,10 +112,10 @@ def _merge(
     `closing`: only bouts between two of one `chosen` behaviour, of at most `seconds`; otherwise bouts
     of a `chosen` behaviour shorter than `seconds`.
     """
-    classes = values.argmax(axis=1)
-    starts = np.flatnonzero(np.diff(classes, prepend=-1)).tolist()
-    stops = [*starts[1:], len(classes)]
-    column = [int(classes[s]) for s in starts]
+    changes = [np.flatnonzero(one[1:] != one[:-1]) + 1 for one in values.T]
+    starts: list[int] = np.unique(np.concatenate([[0], *changes])).astype(int).tolist()
+    stops = [*starts[1:], len(values)]
+    column: list[int] = values[starts].argmax(axis=1).tolist()
     left, right = list(range(-1, len(starts) - 1)), [*range(1, len(starts)), -1]
     alive = [True] * len(starts)
     wanted = frozenset(chosen)

@@ -99,14 +99,12 @@ def _predict_one(
         try:
             with progress.task(name, len(source.sampling), "frames") as task:
                 predict_into(partial, run, source, device=device, task=task, progress=progress)
-            write_pieces(
-                path,
-                partial.pieces(source.sampling.owner),
-                recording=name,
-                ethogram=run.ethogram,
-                timeline=source.timeline,
-                meta={"key": key, **history(run, job.recording, source.hashes)},
-            )
+            meta = {"key": key, **history(run, job.recording, source.hashes)}
+            times, owner = source.timeline, source.sampling.owner
+            del source  # what the video's frames take is not needed while they are written
+            rows = partial.pieces(owner)
+            write_pieces(path, rows, recording=name, ethogram=run.ethogram, timeline=times, meta=meta)
+            del times, owner, rows
         except InputError:
             _drop(partial, out)  # the same files would meet the same fault again
             raise

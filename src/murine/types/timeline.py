@@ -65,5 +65,8 @@ class Timeline:
 
     def seconds(self, boundary: ArrayLike) -> FloatArray:
         """Return the time of each frame boundary (0..T)."""
-        edges: FloatArray = np.append(self.times, self.end)
-        return np.asarray(edges[np.asarray(boundary)])
+        at = np.asarray(boundary)
+        if at.size and not (at.min() >= 0 and at.max() <= len(self)):
+            raise IndexError(f"boundaries of {len(self)} frames are 0..{len(self)}; came {at.tolist()}")
+        inside = self.times[np.minimum(at, len(self) - 1)]
+        return np.asarray(np.where(at == len(self), self.end, inside))
