@@ -142,11 +142,11 @@ class LabelTarget:
 
         Milliseconds at least, as BORIS writes them; finer where frames follow each other faster.
         """
-        edges = self.timeline.seconds(np.arange(len(self.timeline) + 1))
-        step, places = float(np.diff(edges).min()), 3
+        times, end = self.timeline.times, self.timeline.end
+        step, places = float(np.diff(times).min(initial=end - times[-1])), 3
         while 10.0**-places > step / 4 and places < 9:
             places += 1
-        return lambda boundary: f"{edges[boundary]:.{places}f}"
+        return lambda boundary: f"{float(self.timeline.seconds(boundary)):.{places}f}"
 
 
 def unseen(bouts: Bouts) -> BoolArray:
