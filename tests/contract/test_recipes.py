@@ -110,6 +110,7 @@ def test_its_network_builds_whole(name: str) -> None:
 
 
 @each_recipe
+@pytest.mark.slow
 def test_it_takes_two_steps(
     name: str,
     exclusive: Path,
