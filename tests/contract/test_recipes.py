@@ -66,14 +66,17 @@ def study(folder: Path, ethogram: Ethogram) -> Path:
     rows = []
     for i in range(3):
         position, classes = walk(FRAMES, i)
-        write_video(folder / f"v{i}.mkv", draw(position), FPS, lossless=True)
+        frames = draw(position)
+        write_video(folder / f"v{i}.mkv", frames, FPS, lossless=True)
+        write_video(folder / f"v{i}_side.mkv", frames[:, :, ::-1].copy(), FPS, lossless=True)
         pose, _ = make_pose(FRAMES, i)
 
         write_pose(folder / f"v{i}_pose.csv", pose)
         bouts = Bouts.from_classes(ETHOGRAM, classes)
         write_labels(folder / f"v{i}.csv", bouts, Timeline.uniform(FRAMES, FPS), "bouts")
         files = {"video": folder / f"v{i}.mkv", "pose": folder / f"v{i}_pose.csv"}
-        rows.append(Recording(f"v{i}", labels=folder / f"v{i}.csv", **files))
+        views = {"video2": folder / f"v{i}_side.mkv"}
+        rows.append(Recording(f"v{i}", labels=folder / f"v{i}.csv", views=views, **files))
     save_project(Project(folder / "study", "small", ethogram, tuple(rows)))
     return folder / "study"
 
@@ -110,7 +113,6 @@ def test_its_network_builds_whole(name: str) -> None:
 
 
 @each_recipe
-@pytest.mark.slow
 def test_it_takes_two_steps(
     name: str,
     exclusive: Path,
