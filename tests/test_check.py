@@ -114,10 +114,10 @@ def test_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     study = standard(tmp_path, poses=True)
     read = formats.read_pose
 
-    def denied(path: Path) -> object:
+    def denied(path: Path, part: str | None = None) -> object:
         if path.name == "m1.csv":
             raise PermissionError(13, "Permission denied")
-        return read(path)
+        return read(path, part)
 
     monkeypatch.setattr(formats, "read_pose", denied)
     assert errors(study) == [f"m1: {tmp_path / 'pose' / 'm1.csv'}: cannot be read (Permission denied)"]

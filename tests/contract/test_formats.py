@@ -197,7 +197,19 @@ def test_wrong_header(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     timeline, _ = sample(name, path)
     text = path.read_text(encoding="utf-8")
-    for old in ("coords", "Behavior", "behaviour", "frame", "behaviors_conf", "Annotator", "S1:"):
+    if name in ("deepethogram", "simba"):
+        # Another word in their header makes another table of 0 and 1; without the header there is none.
+        text = text.split("\n", 1)[1]
+    for old in (
+        "coords",
+        "Behavior",
+        "behaviour",
+        "frame",
+        "behaviors_conf",
+        "Annotator",
+        "S1:",
+        "List of channels",
+    ):
         text = text.replace(old, "Verhalten")
     path.write_text(text, encoding="utf-8", newline="")
     with pytest.raises(InputError, match=f"x{suffix}"):

@@ -78,7 +78,7 @@ def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the animals and keypoints of a recording's pose file; raises InputError without one."""
     if recording.pose is None:
         raise InputError(f"recording '{recording.id}' has no pose file, and this model sees pose")
-    summary = formats.describe_pose(recording.pose)
+    summary = formats.describe_pose(recording.pose, formats.chosen_part(recording))
     return tuple(summary.animals), tuple(summary.keypoints)
 
 

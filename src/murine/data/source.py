@@ -235,11 +235,13 @@ def open_source(
     hashes = {}
     video = None if recording.video is None else open_video(recording.video)
     if tracks and recording.pose is not None:
-        pose = formats.read_pose(recording.pose) if pose is None else pose
+        part = formats.chosen_part(recording)
+        pose = formats.read_pose(recording.pose, part) if pose is None else pose
         pose = arrange_pose(pose, animals, keypoints, str(recording.pose)) if keypoints else pose
         if "pose" in streams:
             check_seen(pose, str(recording.pose))
-        hashes["pose"] = file_hash(recording.pose)
+        # recordings of one file have one hash: without its part they would share what is cached
+        hashes["pose"] = file_hash(recording.pose) + (f" {part}" if part else "")
     if timeline is None:
         timeline = _timeline(recording, video, pose)
     if tracks and pose is not None and len(pose) != len(timeline):

@@ -13,11 +13,22 @@ import h5py
 
 from murine.errors import InputError, suggest
 from murine.files import require_file
+from murine.formats import behaviordepot as behaviordepot
+from murine.formats import bento as bento
 from murine.formats import boris as boris
+from murine.formats import calms21 as calms21
 from murine.formats import caltech as caltech
 from murine.formats import clips as clips
+from murine.formats import deepethogram as deepethogram
 from murine.formats import deeplabcut as deeplabcut
+from murine.formats import jabs as jabs
 from murine.formats import mit as mit
+from murine.formats import nwb_pose as nwb_pose
+from murine.formats import perframe as perframe
+from murine.formats import raters as raters
+from murine.formats import simba as simba
+from murine.formats import sleap_analysis as sleap_analysis
+from murine.formats import slp as slp
 from murine.formats import table as table
 from murine.formats.alignment import edge_offset
 from murine.formats.base import (
@@ -31,10 +42,11 @@ from murine.formats.base import (
     PoseFormat,
     PoseSummary,
 )
+from murine.formats.hdf5 import DAMAGE, contents
 from murine.formats.labels import align, summarise, to_bouts
-from murine.formats.pandas_h5 import DAMAGE
+from murine.formats.parts import pick_part
 from murine.formats.text import read_head
-from murine.types import Bouts, LabelChoice, Pose, Timeline
+from murine.types import Bouts, LabelChoice, Pose, Recording, Timeline
 
 __all__ = [
     "FORMATS",
@@ -46,11 +58,13 @@ __all__ = [
     "PoseFormat",
     "PoseSummary",
     "align",
+    "chosen_part",
     "describe_labels",
     "describe_pose",
     "detect",
     "label_offset",
     "parse_labels",
+    "pose_parts",
     "read_labels",
     "read_pose",
     "write_labels",
@@ -61,24 +75,27 @@ __all__ = [
 def detect(path: Path, kind: str | None = None) -> Format:
     """Return the format of a file, judged by its content.
 
-    `kind` "pose" or "labels" is what was expected. Raises InputError when the file is missing or empty,
-    when nothing fits (listing what is known), when several fit, or when it is of the other kind.
+    `kind` "pose" or "labels" is what was expected; a file that holds both is taken for pose where nothing
+    is said. Raises InputError when the file is missing or empty, when nothing fits (listing what is known),
+    when several fit, or when it is of the other kind.
     """
     path = require_file(
         Path(path), {"pose": "pose file", "labels": "label file"}.get(kind or "", "file")
     )
     head = read_head(path)
     found = [f for f in FORMATS.values() if f.sniff(path, head)]
-    if len(found) > 1:
-        names = ", ".join(f.name for f in found)
+    right = [f for f in found if kind in (None, f.kind)] or found
+    right = [f for f in right if f.kind == "pose"] or right
+    if len(right) > 1:
+        names = ", ".join(f.name for f in right)
         raise InputError(f"{path}: could be any of {names}. Report this file to the authors of murine.")
     if not found:
         known = ", ".join(f"{f.name} ({f.summary})" for f in FORMATS.values() if kind in (None, f.kind))
         raise InputError(f"{path}: the format was not recognised.{_hint(path, head)} Known: {known}.")
-    if kind is not None and found[0].kind != kind:
-        what = "holds labels" if found[0].kind == "labels" else "holds pose"
-        raise InputError(f"{path}: {what} ({found[0].name}) where {kind} was expected.")
-    return found[0]
+    if kind is not None and right[0].kind != kind:
+        what = "holds labels" if right[0].kind == "labels" else "holds pose"
+        raise InputError(f"{path}: {what} ({right[0].name}) where {kind} was expected.")
+    return right[0]
 
 
 def _hint(path: Path, head: bytes) -> str:
@@ -87,11 +104,9 @@ def _hint(path: Path, head: bytes) -> str:
         return " It is a zip or Excel file: save the sheet as csv."
     if head.startswith(b"\x89HDF"):
         whole = h5py.is_hdf5(path) and _opens(path)
-        return (
-            " It is an HDF5 file of another program."
-            if whole
-            else " The HDF5 file is cut short or damaged."
-        )
+        if not whole:
+            return " The HDF5 file is cut short or damaged."
+        return f" It is an HDF5 file of another program; it holds: {contents(path)}."
     if head[4:8] == b"ftyp" or head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"\0\0\x01\xba")):
         return " It is a video."
     if head.startswith(b"\x1f\x8b"):
@@ -120,16 +135,46 @@ def _label_format(path: Path) -> LabelFormat:
     return found
 
 
-def read_pose(path: Path) -> Pose:
-    """Read a pose file of any known format; raises InputError that names the file and the fault."""
+def read_pose(path: Path, part: str | None = None) -> Pose:
+    """Read a pose file of any known format.
+
+    `part` says which recording is meant in a file that holds several (a sequence of CalMS21, a video of
+    SLEAP); see `chosen_part`. Raises InputError that names the file and the fault.
+    """
     path = Path(path)
-    return _pose_format(path).read(path)
+    form = _pose_format(path)
+    if form.parts is None or form.read_part is None:
+        return form.read(path)
+    return form.read_part(path, pick_part(path, form.parts(path), part))
 
 
-def describe_pose(path: Path) -> PoseSummary:
-    """Return animals, keypoints and length of a pose file; raises InputError as `read_pose` does."""
+def chosen_part(recording: Recording) -> str | None:
+    """Return which recording of its pose file is meant, None where the file holds only one.
+
+    Raises InputError as `read_pose`.
+    """
+    if recording.pose is None:
+        return None
+    parts = pose_parts(recording.pose)
+    media = "" if recording.video is None else recording.video.name
+    return pick_part(recording.pose, parts, recording.choice.observation, media) if parts else None
+
+
+def pose_parts(path: Path) -> tuple[str, ...]:
+    """Return the names of the recordings in a pose file, () where its format holds only one."""
     path = Path(path)
-    return _pose_format(path).describe(path)
+    form = _pose_format(path)
+    return () if form.parts is None else form.parts(path)
+
+
+def describe_pose(path: Path, part: str | None = None) -> PoseSummary:
+    """Return animals, keypoints and length of a pose file; arguments and errors as of `read_pose`."""
+    path = Path(path)
+    form = _pose_format(path)
+    if form.parts is None or form.read_part is None or len(form.parts(path)) == 1:
+        return form.describe(path)
+    pose = read_pose(path, part)
+    return PoseSummary(form.name, pose.animals, pose.keypoints, len(pose))
 
 
 def parse_labels(path: Path) -> LabelTable:
@@ -170,7 +215,7 @@ def describe_labels(path: Path | LabelTable, choice: LabelChoice = LabelChoice()
     summary = summarise(table, choice)
     for what, wanted, there in (
         ("observation", choice.observation, summary.observations),
-        ("stream", choice.stream, summary.streams),
+        (table.stream_word, choice.stream, summary.streams),
     ):
         if wanted not in (None, "all") and wanted not in there:
             raise InputError(f"{table.path}: no {what} '{wanted}'.{suggest(wanted or '', there)}")

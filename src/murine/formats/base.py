@@ -110,7 +110,9 @@ class LabelTable:
 
     `annotated` maps an observation to the stretches somebody looked at; an observation that is not in
     it was looked at from beginning to end, unless `tiled`: then only stretches with a label count.
-    `declared` are behaviours, `subjects` animals and `streams` streams the file names, used or not.
+    `looked` says the same of one stream of an observation, where streams are people and each looked at
+    other stretches. `declared` are behaviours, `subjects` animals and `streams` streams the file names,
+    used or not; `stream_word` is what a stream is to the user ("rater").
     """
 
     format: str
@@ -124,6 +126,8 @@ class LabelTable:
     media: Mapping[str, tuple[Media, ...]] = field(default_factory=dict)
     fps: float | None = None
     annotated: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    looked: Mapping[tuple[str, str], tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    stream_word: str = "stream"
     tiled: bool = False
     faults: tuple[Fault, ...] = ()
 
@@ -165,7 +169,11 @@ def marked(bouts: Bouts) -> list[tuple[int, int, str]]:
 
 @dataclass(frozen=True)
 class PoseFormat:
-    """A format of pose files. `sniff(path, head)` judges by content; `head` is decompressed."""
+    """A format of pose files. `sniff(path, head)` judges by content; `head` is decompressed.
+
+    Where one file may hold several recordings, `parts` names them and `read_part` reads one; `read` and
+    `describe` then want a file of one recording.
+    """
 
     name: str
     summary: str
@@ -175,6 +183,8 @@ class PoseFormat:
     describe: Callable[[Path], PoseSummary]
     write: Callable[[Path, Pose, str], None] | None = None
     lossy: str = ""
+    parts: Callable[[Path], tuple[str, ...]] | None = None
+    read_part: Callable[[Path, str], Pose] | None = None
     kind: Literal["pose"] = "pose"
 
 

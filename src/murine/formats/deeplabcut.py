@@ -279,7 +279,7 @@ def write_csv(path: Path, pose: Pose, scorer: str) -> None:
 
 def _sniff_csv(path: Path, head: bytes) -> bool:
     text = head_text(head)
-    if not text:
+    if not text or "IMPORTED_POSE" in text.split("\n", 1)[0]:  # SimBA's own use of three header rows
         return False
     try:
         _csv_header(path, text)

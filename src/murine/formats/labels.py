@@ -22,8 +22,14 @@ from murine.types import Bouts, Ethogram, LabelChoice, Timeline, runs
 _NO_SUBJECT = "No focal subject"
 
 
-def _one(path: Path, what: str, wanted: str | None, found: Sequence[str], together: bool) -> set[str]:
-    """Return the chosen values among `found`; raises InputError when the choice is open or wrong."""
+def _one(
+    path: Path, what: str, wanted: str | None, found: Sequence[str], together: bool, word: str = ""
+) -> set[str]:
+    """Return the chosen values among `found`; raises InputError when the choice is open or wrong.
+
+    `what` is the column that chooses, `word` what its values are to the user.
+    """
+    word = word or what
     nobody = _NO_SUBJECT if what == "subject" else ""
     shown = [name or nobody for name in found]
     if wanted == ALL and together and ALL not in found:
@@ -32,14 +38,14 @@ def _one(path: Path, what: str, wanted: str | None, found: Sequence[str], togeth
         if len(found) > 1:
             both = f", or '{ALL}' for all of them together" if together else ""
             raise InputError(
-                f"{path}: holds {len(found)} {what}s: {', '.join(shown)}. Say which one is meant "
+                f"{path}: holds {len(found)} {word}s: {', '.join(shown)}. Say which one is meant "
                 f"(column '{what}' of recordings.csv){both}."
             )
         return set(found)
     if wanted not in shown and wanted not in found:
         if not any(shown):
-            raise InputError(f"{path}: names no {what}; leave the {what} empty instead of '{wanted}'.")
-        raise InputError(f"{path}: no {what} '{wanted}'.{suggest(wanted, shown)}")
+            raise InputError(f"{path}: names no {word}; leave the {what} empty instead of '{wanted}'.")
+        raise InputError(f"{path}: no {word} '{wanted}'.{suggest(wanted, shown)}")
     return {name for name in found if wanted in (name, name or nobody)}
 
 
@@ -52,7 +58,7 @@ def choose(table: LabelTable, choice: LabelChoice) -> LabelTable:
     rows = [r for r in table.rows if r.observation in observations]
     faults = [f for f in table.faults if f.observation in observations]
     named = _distinct([*table.streams, *(r.stream for r in rows)]) or [""]
-    streams = _one(table.path, "stream", choice.stream, named, True)
+    streams = _one(table.path, "stream", choice.stream, named, True, table.stream_word)
     rows = [r for r in rows if r.stream in streams]
     present = _distinct([*(r.subject for r in rows), *(f.subject for f in faults)])
     listed = _distinct([*present, *(table.subjects if choice.subject is not None else ())]) or [""]
@@ -63,7 +69,22 @@ def choose(table: LabelTable, choice: LabelChoice) -> LabelTable:
             raise InputError(f"{table.path}: {fault.text}")
     _check_lanes(table.path, rows)
     kept = tuple(o for o in table.observations if o in observations)
-    return replace(table, rows=tuple(rows), observations=kept, faults=())
+    return replace(
+        table, rows=tuple(rows), observations=kept, faults=(), annotated=_looked(table, kept, streams)
+    )
+
+
+def _looked(
+    table: LabelTable, observations: Sequence[str], streams: Collection[str]
+) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return the stretches that somebody of the chosen streams looked at, by observation."""
+    spans = dict(table.annotated)
+    for observation in observations:
+        if any((observation, stream) in table.looked for stream in streams):
+            whole = ((0.0, math.inf),)
+            each = [table.looked.get((observation, stream), whole) for stream in sorted(streams)]
+            spans[observation] = tuple(span for some in each for span in some)
+    return spans
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

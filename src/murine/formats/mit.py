@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from murine.errors import InputError
-from murine.formats.base import FORMATS, LabelFormat, LabelRow, LabelTable, LabelTarget
+from murine.formats.base import FORMATS, NOT_ANNOTATED, LabelFormat, LabelRow, LabelTable, LabelTarget
 from murine.formats.clips import MIT_LABELS
 from murine.formats.text import head_text, read_text, write_bytes
 from murine.types import Bouts, runs
@@ -71,6 +71,8 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
     for begin, end in zip(bouts.start, bouts.stop, strict=True):
         free[begin:end] = False
     rows = sorted([*bouts.intervals(), *((a, b, OTHER) for a, b in runs(free))])
+    # A file without a line would be empty, and read as a fault.
+    rows = rows or [(0, bouts.n_frames, NOT_ANNOTATED)]
     write_bytes(path, "".join(f"{line_of(*row)}\n" for row in rows).encode())
 
 

@@ -20,10 +20,7 @@ from numpy.typing import NDArray
 
 from murine.errors import InputError
 from murine.files import require_file
-
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, IndexError, TypeError, AttributeError)
-"""What h5py raises somewhere inside a damaged file."""
+from murine.formats.hdf5 import DAMAGE, SIGNATURE
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
@@ -173,7 +170,7 @@ def _index(index: NDArray[Any] | None) -> NDArray[np.float64] | None:
 
 def is_pandas_h5(path: Path, head: bytes) -> bool:
     """Say whether a file is HDF5 with a pandas table in it."""
-    if not head.startswith(_SIGNATURE):
+    if not head.startswith(SIGNATURE):
         return False
     try:
         with h5py.File(path, "r") as file:

@@ -120,7 +120,7 @@ def _pose(project: Project, recording: Recording, times: Timeline | None, result
     path = recording.pose
     assert path is not None
     try:
-        pose = formats.read_pose(path)
+        pose = formats.read_pose(path, formats.chosen_part(recording))
     except (InputError, OSError) as error:
         result.failed(error, path)
         return

@@ -28,7 +28,8 @@ def timeline(recording: Recording) -> Timeline:
             f"recording '{recording.id}' has pose and no video, so its frame rate is not known. Fill the "
             f"column 'fps' of recordings.csv{_suggested_fps(recording)}."
         )
-    return Timeline.uniform(formats.describe_pose(recording.pose).n_frames, recording.fps)
+    summary = formats.describe_pose(recording.pose, formats.chosen_part(recording))
+    return Timeline.uniform(summary.n_frames, recording.fps)
 
 
 def load_pose(project: Project, recording: Recording) -> Pose:
@@ -39,7 +40,7 @@ def load_pose(project: Project, recording: Recording) -> Pose:
     """
     if recording.pose is None:
         raise InputError(f"recording '{recording.id}' has no pose file; fill the column 'pose'")
-    pose = formats.read_pose(recording.pose)
+    pose = formats.read_pose(recording.pose, formats.chosen_part(recording))
     return pose if recording.video is None else fit_pose(project, recording, pose, timeline(recording))
 
 

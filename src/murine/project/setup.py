@@ -24,7 +24,10 @@ from murine.types import Ethogram, LabelChoice, Recording, Timeline
 from murine.video import VIDEO_SUFFIXES
 
 BACKGROUND = "background"
-_FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot")
+_FILE_SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot", ".nwb"),
+    *(".json", ".npy", ".mat"),
+)
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,12 @@ def _from_files(
         )
     what = {"videos": "video", "poses": "pose file"}[kind]
     faults: list[str] = []
-    anchors = [Named.of(path) for path in found[kind]]
+    files = [(p, "") for p in found["videos"]] or _pose_files(found["poses"], faults)
+    anchors = [Named.of(path, observation=part) for path, part in files]
     ids = unique_ids(
-        [stem(p) if kind == "videos" else plain_stem(p) for p in found[kind]], found[kind], folder
+        [part or (stem(p) if kind == "videos" else plain_stem(p)) for p, part in files],
+        [p for p, _ in files],
+        folder,
     )
     others = found["poses"] if kind == "videos" else []
     pose_of, unpaired = pair(anchors, [Named.of(p) for p in others], "pose file", what)
@@ -186,8 +192,9 @@ def _from_files(
         hint = f" The label files say {', '.join(f'{f:g}' for f in said)}." if said else ""
         raise InputError(f"pose without video has no frame rate: give it with --fps.{hint}")
     recordings = []
-    for a, (id, path) in enumerate(zip(ids, found[kind], strict=True)):
+    for a, (id, (path, part)) in enumerate(zip(ids, files, strict=True)):
         item = labels_at.get(a)
+        chosen = item.choice if item else LabelChoice()
         recordings.append(
             Recording(
                 id,
@@ -195,13 +202,26 @@ def _from_files(
                 pose=pose_at.get(a) if kind == "videos" else path,
                 labels=item.path if item else None,
                 fps=fps if kind == "poses" else None,
-                choice=item.choice if item else LabelChoice(),
+                choice=replace(chosen, observation=part) if part else chosen,
             )
         )
     labelled = [(r, labels_at[a].summary) for a, r in enumerate(recordings) if a in labels_at]
     ethogram = _ethogram(folder, labelled, exclude, background, progress)
     order = sorted(recordings, key=lambda r: natural(r.id))
     return Project(folder, project_name(folder), ethogram, tuple(order), ignore=tuple(exclude))
+
+
+def _pose_files(paths: Sequence[Path], faults: list[str]) -> list[tuple[Path, str]]:
+    """Return each pose file, or each recording of one that holds several, with its name ("": the only one)."""
+    files: list[tuple[Path, str]] = []
+    for path in paths:
+        try:
+            parts = formats.pose_parts(path)
+        except InputError as error:
+            faults.append(str(error))
+            parts = ()
+        files += [(path, part) for part in parts] if len(parts) > 1 else [(path, "")]
+    return files
 
 
 def _describe(
