@@ -9,7 +9,15 @@ from murine.demo import demo
 from murine.ensemble import combine, combine_predictions
 from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
-from murine.formats import FORMATS, read_labels, read_pose, write_labels, write_pose
+from murine.formats import (
+    FORMATS,
+    pose_from_movement,
+    pose_to_movement,
+    read_labels,
+    read_pose,
+    write_labels,
+    write_pose,
+)
 from murine.models import MODELS, create_model, describe_models, load_model
 from murine.models.backbones import BACKBONES, create_backbone, describe_backbones
 from murine.postprocess import apply, make_steps
@@ -67,6 +75,8 @@ __all__ = [
     "load_recipe",
     "make_steps",
     "open_video",
+    "pose_from_movement",
+    "pose_to_movement",
     "predict",
     "read_labels",
     "read_pose",

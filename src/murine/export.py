@@ -15,7 +15,7 @@ from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts, load_project, timeline
 from murine.types import Bouts, Timeline
 
-ALIASES = {"boris": "boris-tabular", "csv": "bouts"}
+ALIASES = {"boris": "boris-tabular", "csv": "bouts", "nwb": "nwb-intervals"}
 """Short names for the formats people mean most."""
 
 

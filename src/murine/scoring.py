@@ -17,7 +17,10 @@ from murine.project import PROJECT_FILE, load_bouts, load_project
 from murine.project import timeline as recording_timeline
 from murine.types import Bouts, Ethogram, Timeline
 
-LABEL_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".boris", ".annot")
+LABEL_SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".parquet", ".boris", ".annot"),
+    *(".nwb", ".json", ".npy", ".mat"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,9 @@ from murine.errors import InputError
 from murine.formats import FORMATS, LabelFormat, PoseFormat
 from murine.types import Bouts, Ethogram, LabelChoice, Pose, Timeline
 
+BINARY = ("gz", "parquet", "nwb")
 LABELS = [n for n, f in FORMATS.items() if isinstance(f, LabelFormat) and f.write]
+COSTLY = ["nwb-intervals"]  # pynwb writes its whole schema with every file
 POSES = [n for n, f in FORMATS.items() if isinstance(f, PoseFormat) and f.write]
 FILES = [(n, s) for n in LABELS + POSES for s in FORMATS[n].suffixes]
 NAMES = ("walk", "rear up", "dig-in", "ärgern")
@@ -55,12 +57,25 @@ def back(path: Path, bouts: Bouts, timeline: Timeline) -> Bouts:
     return formats.align(found, bouts.ethogram, ignore={"other"})
 
 
-@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("name", [n for n in LABELS if n not in COSTLY])
 @quick
 @given(recording=recordings())
 def test_labels_come_back_frame_by_frame(
     name: str, recording: tuple[Bouts, Timeline], tmp_path: Path
 ) -> None:
+    come_back(name, recording, tmp_path)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+@settings(quick, max_examples=4)
+@given(recording=recordings())
+def test_labels_come_back_from_costly_files(
+    name: str, recording: tuple[Bouts, Timeline], tmp_path: Path
+) -> None:
+    come_back(name, recording, tmp_path)
+
+
+def come_back(name: str, recording: tuple[Bouts, Timeline], tmp_path: Path) -> None:
     bouts, timeline = recording
     for suffix in FORMATS[name].suffixes:
         path = tmp_path / f"labels{suffix}"
@@ -137,7 +152,7 @@ def test_cut_short_is_refused_by_name_or_is_a_true_beginning(
     timeline, bouts = sample(name, whole)
     content = whole.read_bytes()
     text = gzip.decompress(content) if suffix.endswith("gz") else content
-    binary = suffix.endswith(("gz", "parquet"))
+    binary = suffix.endswith(BINARY)
     refused = 0
     points = sorted({1, *np.linspace(2, len(content) - 2, 60).astype(int).tolist()})
     for at in points:
@@ -192,7 +207,7 @@ def test_a_missing_file_and_a_folder_are_refused(name: str, tmp_path: Path) -> N
         reader(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "suffix"), [f for f in FILES if not f[1].endswith(("gz", "parquet"))])
+@pytest.mark.parametrize(("name", "suffix"), [f for f in FILES if not f[1].endswith(BINARY)])
 def test_wrong_header(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     timeline, _ = sample(name, path)

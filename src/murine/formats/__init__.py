@@ -23,6 +23,7 @@ from murine.formats import deepethogram as deepethogram
 from murine.formats import deeplabcut as deeplabcut
 from murine.formats import jabs as jabs
 from murine.formats import mit as mit
+from murine.formats import nwb_intervals as nwb_intervals
 from murine.formats import nwb_pose as nwb_pose
 from murine.formats import perframe as perframe
 from murine.formats import raters as raters
@@ -44,6 +45,7 @@ from murine.formats.base import (
 )
 from murine.formats.hdf5 import DAMAGE, contents
 from murine.formats.labels import align, summarise, to_bouts
+from murine.formats.movement import pose_from_movement, pose_to_movement
 from murine.formats.parts import pick_part
 from murine.formats.text import read_head
 from murine.types import Bouts, LabelChoice, Pose, Recording, Timeline
@@ -64,7 +66,9 @@ __all__ = [
     "detect",
     "label_offset",
     "parse_labels",
+    "pose_from_movement",
     "pose_parts",
+    "pose_to_movement",
     "read_labels",
     "read_pose",
     "write_labels",
