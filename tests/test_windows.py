@@ -283,8 +283,8 @@ def test_misuse_is_refused() -> None:
     for start, shape in [(4, (2, 2)), (-1, (2, 2)), (0, (2, 3))]:
         with pytest.raises(ValueError, match="do not fit"):
             stitcher.add(start, np.ones(shape))
-    with pytest.raises(ValueError, match="positive"):
-        stitcher.add(0, np.ones((2, 2)), [1.0, 0.0])
+    with pytest.raises(ValueError, match="from 0 up"):
+        stitcher.add(0, np.ones((2, 2)), [1.0, -0.1])
     stitcher.add(0, np.ones((3, 2)))
     stitcher.add(2, np.ones((3, 2)))
     assert stitcher.finished()[1].shape == (2, 2)

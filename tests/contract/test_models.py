@@ -29,6 +29,9 @@ CLASSES, FEATURES, FRAMES = 4, 5, 24
 ETHOGRAM = Ethogram(tuple("abcd"))
 REFERENCE = Path(__file__).parent.parent / "reference" / "model_outputs.json"
 
+# The first window of ASFormer is one frame: there is nothing to choose, and the published layers do nothing.
+WITHOUT_EFFECT = {"asformer": ("blocks.0.query.", "blocks.0.key.")}
+
 each_model = pytest.mark.parametrize("name", list(MODELS))
 
 
@@ -116,7 +119,8 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, f"no gradient: {key}"
         assert parameter.grad.isfinite().all(), key
-        assert parameter.grad.abs().sum() > 0, f"zero gradient: {key}"
+        if not any(part in key for part in WITHOUT_EFFECT.get(name, ())):
+            assert parameter.grad.abs().sum() > 0, f"zero gradient: {key}"
 
 
 def _targets(logits: Tensor) -> Tensor:

@@ -175,7 +175,7 @@ class Stitcher:
         self._weight = np.zeros(0, dtype=np.float64)
 
     def add(self, start: int, values: FloatArray, weight: ArrayLike | None = None) -> None:
-        """Add (L, C) `values` for the samples from `start` on; `weight`: (L,) positive, 1 by default.
+        """Add (L, C) `values` for the samples from `start` on; `weight`: (L,) from 0 up, 1 by default.
 
         Raises InputError for values that are not finite, ValueError for rows outside the recording or
         already handed out.
@@ -192,8 +192,8 @@ class Stitcher:
                 "training diverged: train again, with a lower learning rate"
             )
         weights = np.ones(len(values)) if weight is None else np.asarray(weight, dtype=np.float64)
-        if weights.shape != (len(values),) or not (weights > 0).all():
-            raise ValueError(f"weights must be {len(values)} positive numbers")
+        if weights.shape != (len(values),) or not (weights >= 0).all():
+            raise ValueError(f"weights must be {len(values)} numbers from 0 up")
         if start < self._kept and self._kept > self._resumed:
             raise ValueError(f"rows before {self._kept} were handed out; add windows in order of start")
         self._latest = max(self._latest, start)

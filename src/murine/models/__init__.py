@@ -1,6 +1,8 @@
 """Networks: one file or folder per family, had by name through the factory."""
 
 from murine.models import (
+    asformer,
+    baselines,
     c3d,
     committee,
     dual_stream,
@@ -31,6 +33,8 @@ __all__ = [
     "Model",
     "ModelEntry",
     "Output",
+    "asformer",
+    "baselines",
     "c3d",
     "committee",
     "complete_settings",

@@ -47,6 +47,7 @@ class PerBehaviour(Model):
         self.members = nn.ModuleList(members)
         first = members[0]
         self.streams, self.predicts, self.window = first.streams, first.predicts, first.window
+        self.reach = first.reach
         self.described = sum(m.described for m in members)
         self.head_names = tuple(
             f"members.{i}.{name}" for i, m in enumerate(members) for name in m.head_names

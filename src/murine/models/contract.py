@@ -16,6 +16,10 @@ Batch = Mapping[str, Tensor]
 (B, T, F) float32; `mask` (B, T) bool, True where a frame is real (padding is False)."""
 
 
+Reach = tuple[int | None, int | None]
+"""Frames before and after a frame that decide its logits; None: no bound."""
+
+
 class Output(NamedTuple):
     """Logits (B, T_out, C), never through a softmax; `stages`: the logits of earlier stages, each
     (B, T_out, C), empty unless the model refines. T_out = T if the model predicts "all", else 1.
@@ -35,6 +39,9 @@ class Model(nn.Module):
 
     `head_names`: beginnings of the names of the parameters that depend on the behaviours; a transfer to other
     behaviours replaces them. `described`: columns of `describe`, 0 for a model without.
+    `reach` (before, after), of a model that predicts "all": how many frames before and after a frame decide
+    its logits. A window that holds these gives the frame's logits as the whole recording does, wherever it
+    begins; None: no number of frames is enough. With after = 0 the model is causal, fit for live use.
     """
 
     streams: tuple[str, ...] = ()
@@ -42,6 +49,7 @@ class Model(nn.Module):
     predicts: Literal["all", "centre", "last"] = "all"
     window: int | None = None
     described: int = 0
+    reach: Reach = (None, None)
     configuration: Mapping[str, Any] = MappingProxyType({})
 
     def forward(self, batch: Batch) -> Output:

@@ -57,6 +57,7 @@ class FramesModel(Model):
         self.backbone = build_backbone(backbone)
         self.backbone.check_size(size)
         self.head = head(self.backbone.features)
+        self.reach = self.head.reach
 
     def forward(self, batch: Batch) -> Output:
         """Return logits (B, T, classes) of every frame, zero outside the mask."""
@@ -180,6 +181,7 @@ class FramesTransformer(FramesModel):
         positions: Positions = "sinusoidal",
         reach: Count = 64,
         span: Natural = 0,
+        causal: bool = False,
     ) -> None:
         def head(features: int) -> SequenceHead:
             return TransformerHead(
@@ -193,6 +195,7 @@ class FramesTransformer(FramesModel):
                 positions=positions,
                 reach=reach,
                 span=span,
+                causal=causal,
             )
 
         super().__init__(backbone, size, at_once, recompute, head)

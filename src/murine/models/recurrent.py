@@ -64,6 +64,7 @@ class LSTMHead(SequenceHead):
             self.layers.append(KerasLSTM(features, layer_units, bidirectional))
             features = layer_units * (2 if bidirectional else 1)
         self.bidirectional = bidirectional
+        self.reach = (None, None if bidirectional else 0)
         self.classify = keras_dense(nn.Linear(features, classes))
 
     def steps(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from murine.errors import InputError
-from murine.models.contract import Batch, Model, Output
+from murine.models.contract import Batch, Model, Output, Reach
 
 KERAS_NORM = 1e-3
 """Epsilon of Keras' normalisation layers."""
@@ -18,10 +18,11 @@ class SequenceHead(nn.Module):
     """Base of the heads: `forward` takes x (B, T, F) and mask (B, T) and returns logits (B, T, C).
 
     Frames outside the mask may hold anything, NaN too; their logits are zero, and nothing of them reaches
-    another frame. `classify` is the last, dense layer.
+    another frame. `classify` is the last, dense layer; `reach` is as a model's.
     """
 
     classify: nn.Linear
+    reach: Reach = (None, None)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, F), (B, T) -> (B, T, C)."""
@@ -35,10 +36,9 @@ class SequenceHead(nn.Module):
         raise NotImplementedError
 
 
-class EmbeddingModel(Model):
-    """A head over the stream "embedding", of any length."""
+class SequenceModel(Model):
+    """A head over a stream of rows of numbers, of any length."""
 
-    streams = ("embedding",)
     head_names = ("head.classify.",)
     predicts = "all"
 
@@ -46,19 +46,41 @@ class EmbeddingModel(Model):
         super().__init__()
         self.features = features
         self.head = head
+        self.reach = head.reach
 
     def forward(self, batch: Batch) -> Output:
         """Return logits (B, T, classes) of every frame, zero outside the mask."""
-        x = batch["embedding"]
+        x = batch[self.streams[0]]
         if x.shape[-1] != self.features:
+            what, remedy = _WRONG_COLUMNS[self.streams[0]]
             raise InputError(
-                f"embeddings of {x.shape[-1]} columns came; this network is built for {self.features}. "
-                "They must come from the backbone or recipe that it was trained with"
+                f"{what} of {x.shape[-1]} columns came; this network is built for {self.features}. {remedy}"
             )
         mask = batch.get("mask")
         if mask is None:
             mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         return Output(self.head(x.float(), mask))
+
+
+class EmbeddingModel(SequenceModel):
+    """A head over the stream "embedding", of any length."""
+
+    streams = ("embedding",)
+
+
+class PoseModel(SequenceModel):
+    """A head over the stream "pose", of any length."""
+
+    streams = ("pose",)
+
+
+_WRONG_COLUMNS = {
+    "embedding": (
+        "embeddings",
+        "They must come from the backbone or recipe that it was trained with",
+    ),
+    "pose": ("pose features", "Compute them with the settings it was trained with"),
+}
 
 
 def keras_dense(layer: nn.Linear) -> nn.Linear:

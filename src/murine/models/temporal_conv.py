@@ -150,6 +150,9 @@ class TCNHead(SequenceHead):
                 causal=causal,
             )
 
+        each = [(kernel - 1) * dilation for dilation in every * 2 * layers]
+        before = sum(reach if causal else reach // 2 for reach in each)
+        self.reach = (before, sum(each) - before)
         self.layers = nn.ModuleList()
         for _ in range(layers):
             blocks = nn.ModuleList()

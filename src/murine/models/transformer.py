@@ -27,11 +27,15 @@ class Attention(nn.Module):
     `relative`: how many distances each way have a weight of their own, learned, zero at first, added to the
     match of query and key; what lies further has that of the last (0: none).
     With a span the frames are taken in blocks of that length, so that cost grows with T, not with its square.
+    `causal`: no frame sees a later one.
     """
 
-    def __init__(self, units: int, heads: int, dropout: float, span: int, relative: int) -> None:
+    def __init__(
+        self, units: int, heads: int, dropout: float, span: int, relative: int, causal: bool = False
+    ) -> None:
         super().__init__()
         self.heads, self.dropout, self.span, self.relative = heads, dropout, span, relative
+        self.causal = causal
         self.enter = keras_dense(nn.Linear(units, 3 * units))
         self.leave = keras_dense(nn.Linear(units, units))
         self.bias = nn.Parameter(torch.zeros(heads, 2 * relative + 1)) if relative else None
@@ -50,7 +54,9 @@ class Attention(nn.Module):
     def _all(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """(B, heads, T, D) each -> the same; every frame sees every real one."""
         frames = torch.arange(query.shape[2], device=query.device)
-        bias = self._bias(frames[None] - frames[:, None], mask[:, None, None], query.dtype)
+        distance = frames[None] - frames[:, None]
+        seen = mask[:, None, None]
+        bias = self._bias(distance, seen & (distance <= 0) if self.causal else seen, query.dtype)
         return self._attend(query, key, value, bias)
 
     def _near(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -65,7 +71,8 @@ class Attention(nn.Module):
         )
         places = torch.arange(3 * size, device=query.device)
         distance = places[None] - places[size : 2 * size, None]
-        near = mask[:, :, None] & (distance.abs() <= size)  # (B, blocks, size, 3 size)
+        within = (distance >= -size) & (distance <= (0 if self.causal else size))
+        near = mask[:, :, None] & within  # (B, blocks, size, 3 size)
         bias = self._bias(distance, near[:, None], query.dtype, blocks=True)
         out = self._attend(
             query.transpose(1, 2).flatten(0, 1),
@@ -117,7 +124,7 @@ class TransformerHead(SequenceHead):
 
     `heads` must divide `units`. `feed_forward`: units inside a layer. `positions`: "sinusoidal", added to the
     input, or "relative", a learned weight for each distance up to `reach`; both know any length.
-    `span`: frames that a frame sees each way in one layer (0: all).
+    `span`: frames that a frame sees each way in one layer (0: all). `causal`: no frame sees a later one.
     """
 
     def __init__(
@@ -133,6 +140,7 @@ class TransformerHead(SequenceHead):
         positions: Positions = "sinusoidal",
         reach: int = 64,
         span: int = 0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         if units % heads or units % 2:
@@ -141,9 +149,12 @@ class TransformerHead(SequenceHead):
         self.sinusoidal = positions == "sinusoidal"
         relative = 0 if self.sinusoidal else reach
         self.layers = nn.ModuleList(
-            Layer(units, feed_forward, Attention(units, heads, dropout, span, relative), dropout)
+            Layer(units, feed_forward, Attention(units, heads, dropout, span, relative, causal), dropout)
             for _ in range(layers)
         )
+        # Sinusoids count from where a window begins, so no window gives what the whole recording does.
+        far = span * layers if span and not self.sinusoidal else None
+        self.reach = (far, 0 if causal else far)
         self.norm = nn.LayerNorm(units)
         self.dropout = dropout
         self.classify = keras_dense(nn.Linear(units, classes))
@@ -183,6 +194,7 @@ class Transformer(EmbeddingModel):
         positions: Positions = "sinusoidal",
         reach: Count = 64,
         span: Natural = 0,
+        causal: bool = False,
     ) -> None:
         head = TransformerHead(
             features,
@@ -195,6 +207,7 @@ class Transformer(EmbeddingModel):
             positions=positions,
             reach=reach,
             span=span,
+            causal=causal,
         )
         super().__init__(features, head)
 

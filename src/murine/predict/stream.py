@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from murine.data.augment import cut_clip
+from murine.data.overlap import sight
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
 from murine.models.contract import Model
@@ -102,7 +103,8 @@ def predict_rows(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Give (first sample, probabilities (L, C)) one after the other, from sample `first` to the last.
 
-    Windows overlap by the recipe's stride and are averaged where they do; rows are given as soon as no
+    Windows overlap by the recipe's stride. Where they do, a sample is taken from those that hold all that
+    decides it (the model's `reach`), else from all of them, averaged. Rows are given as soon as no
     later window can change them, so memory depends on window and batch and not on the length of the
     recording. Only a network that sees whole recordings at once holds one whole. `first` continues an
     interrupted prediction: batches are cut as they were, so that the rows are the same to the last bit.
@@ -116,6 +118,7 @@ def predict_rows(
     network = Network(model, compiled=recipe.training.compile, progress=progress)
     samples = len(source.sampling)
     windows = plan(samples, recipe.window.frames, _stride(run, source), model.predicts)
+    trusted = sight(windows, model.reach)
     stitcher = Stitcher(samples, len(run.ethogram), first=first)
     size = recipe.training.batch_size
     shares = not recipe.training.compile and shares_overlap(model, windows)
@@ -132,7 +135,8 @@ def predict_rows(
                 logits = network(to_device(made, where, channels_last=channels_last)).logits
         values = probabilities(logits, exclusive=run.softmax).cpu().numpy()
         for index, rows in zip(chosen, values, strict=True):
-            stitcher.add(*windows.place(index, rows))
+            weights = None if trusted is None else trusted.weights(index)
+            stitcher.add(*windows.place(index, rows), weights)
         start, done = stitcher.finished()
         if len(done):
             yield start, done
