@@ -261,6 +261,20 @@ def predict(
         float | None, typer.Option(help="Frames per second, for pose files without a video.")
     ] = None,
     only: OnlyOption = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="torch|openvino",
+            help="What computes the network. openvino, an extra, is faster on many processors.",
+        ),
+    ] = "torch",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="Of the network's numbers; bfloat16 is less exact and faster. Default: the recipe's.",
+        ),
+    ] = "",
     restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -275,6 +289,8 @@ def predict(
         fps=fps,
         only=only or (),
         resume=not restart,
+        runtime=runtime,
+        precision=precision,
         progress=progress(quiet),
     )
     value = {"out": str(out), "predictions": [str(path) for path in written]}

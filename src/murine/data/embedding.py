@@ -5,7 +5,7 @@ N pictures, S samples, F features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,7 +59,10 @@ class Embedder(Protocol):
 
 
 class FrameEmbedder:
-    """The features of a backbone, picture by picture; the pictures are those of the samples themselves."""
+    """The features of a backbone, picture by picture; the pictures are those of the samples themselves.
+
+    `compute` makes them: the backbone, or another that gives the same.
+    """
 
     sees = ("rgb",)
 
@@ -72,6 +75,7 @@ class FrameEmbedder:
         night: Night | None = None,
     ) -> None:
         self.backbone = backbone.to(device).eval()
+        self.compute: Callable[[torch.Tensor], torch.Tensor] = self.backbone
         self.settings = settings
         self.weights_hash = weights_hash
         self.features = backbone.features
@@ -122,7 +126,7 @@ class FrameEmbedder:
                 torch.inference_mode(),
                 torch.autocast(self._device.type, torch.bfloat16, enabled=mixed),
             ):
-                parts.append(self.backbone(batch).float().cpu().numpy())
+                parts.append(self.compute(batch).float().cpu().numpy())
         return finished_rows(np.concatenate(parts), self.settings)
 
 

@@ -22,6 +22,7 @@ from murine.errors import InputError
 from murine.files import replacing, value_hash
 from murine.models.backbones import Backbone, create_backbone
 from murine.models.contract import Model
+from murine.predict.runtime import OpenVino
 from murine.predict.stream import SampleReader, overlapping_clip, shares_overlap, window_batch
 from murine.train.device import autocast, choose_device, to_device
 from murine.train.runs import BACKBONE_FILE, STAGE_FOLDER, TrainedRun, load_run
@@ -34,7 +35,13 @@ Rows = NDArray[np.float32]
 class StageEmbedder:
     """What a trained clip network makes of the window around each sample, before its own head."""
 
-    def __init__(self, run: TrainedRun, settings: EmbeddingSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        run: TrainedRun,
+        settings: EmbeddingSettings,
+        device: torch.device,
+        runtime: OpenVino | None = None,
+    ) -> None:
         if not run.model.described:
             raise InputError(
                 f"recipe '{run.recipe.name}': its model '{run.name}' does not describe windows, so no other "
@@ -44,7 +51,8 @@ class StageEmbedder:
         self.settings = settings
         self.features = run.model.described
         self._device = device
-        self._inner = run_embedder(run, str(device))
+        self._inner = run_embedder(run, str(device), runtime)
+        self._by_runtime = runtime and runtime.describe(run.model, run.name, settings.precision)
 
     @property
     def sees(self) -> tuple[str, ...]:
@@ -88,7 +96,7 @@ class StageEmbedder:
         size_of_batch, done = self.settings.batch_size, start
         # Batches are cut alike from wherever one begins, so that rows are the same to the last bit.
         begin = int(which[start]) // size_of_batch * size_of_batch
-        shares = shares_overlap(self.run.model, windows)
+        shares = self._by_runtime is None and shares_overlap(self.run.model, windows)
         reader = SampleReader(seen, int(unique[begin]))
         for at in range(begin, len(unique), size_of_batch):
             chosen = range(at, min(at + size_of_batch, len(unique)))
@@ -107,7 +115,8 @@ class StageEmbedder:
             channels_last=self.run.recipe.training.channels_last,
         )
         with torch.inference_mode(), autocast(self._device, self.settings.precision):
-            return self._model().describe(batch).float().cpu().numpy()
+            describe = self._by_runtime or self._model().describe
+            return describe(batch).float().cpu().numpy()
 
     def _shared(self, reader: SampleReader, windows: Windows, chosen: Sequence[int]) -> Rows:
         """Describe windows that overlap, what they have in common once."""
@@ -132,8 +141,12 @@ def frame_embedder(
     return FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device), night)
 
 
-def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
+def run_embedder(
+    run: TrainedRun, device: str = "auto", runtime: OpenVino | None = None
+) -> Embedder | None:
     """Return who makes the embedding that a trained network sees, None for one that sees none.
+
+    `runtime`: what computes it in the place of torch.
 
     A stage lies in the run's folder; so does a backbone, unless the run is a fold of an evaluation: then
     its weights are read from where the recipe says. Raises InputError where they are missing or others.
@@ -143,7 +156,8 @@ def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
     assert run.folder is not None
     settings = run.recipe.embedding
     if settings.recipe:
-        return StageEmbedder(load_run(run.folder / STAGE_FOLDER), settings, choose_device(device))
+        stage = load_run(run.folder / STAGE_FOLDER)
+        return StageEmbedder(stage, settings, choose_device(device), runtime)
     kept = run.folder / BACKBONE_FILE
     if kept.exists():
         backbone = create_backbone(settings.backbone, "random")
@@ -156,6 +170,8 @@ def run_embedder(run: TrainedRun, device: str = "auto") -> Embedder | None:
             f"{run.folder}: was trained on the embedding of '{settings.backbone}' with other weights than "
             "those found now. Put back the file it was trained with (embedding.weights), or train again"
         )
+    if runtime is not None:
+        embedder.compute = runtime.embed(embedder.backbone, settings.backbone, settings.precision)
     return embedder
 
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from murine import __version__, formats
 from murine.config import recipe_to_dict
 from murine.data.embedding import Embedder
-from murine.errors import InputError
+from murine.errors import InputError, suggest
 from murine.files import results_folder, value_hash
 from murine.postprocess import Step, apply_pieces, make_steps
 from murine.predict.describe import run_embedder
 from murine.predict.inputs import Job, find_jobs, open_job
 from murine.predict.partial import Partial
-from murine.predict.stream import predict_into
+from murine.predict.runtime import choose_runtime
+from murine.predict.stream import Judge, predict_into
 from murine.predictions import StoredPrediction, open_prediction, read_header, write_pieces
 from murine.progress import SILENT, Progress
 from murine.train.runs import TrainedRun, load_run
 from murine.types import Recording
 
 PARTIAL_FOLDER = ".unfinished"
+PRECISIONS = ("float32", "bfloat16")
 
 
 def predict(
@@ -34,6 +37,8 @@ def predict(
     only: Sequence[str] = (),
     resume: bool = True,
     device: str = "auto",
+    runtime: str = "torch",
+    precision: str = "",
     progress: Progress = SILENT,
 ) -> list[Path]:
     """Predict recordings with a trained network; return the Parquet files, one per recording.
@@ -43,18 +48,32 @@ def predict(
     OUT/ID.bouts.csv, after the recipe's post-processing. A recording that is finished for the same network,
     files and settings is skipped, an unfinished one goes on where it was; `resume` False begins anew. A
     recording that cannot be predicted does not stop the others: InputError names all of those in the end.
+
+    `runtime` "openvino" (an extra) computes networks of pictures faster on many processors; `precision`:
+    "float32" or "bfloat16", by default the recipe's; embeddings keep that of theirs. Raises MissingExtraError.
     """
+    converter = choose_runtime(runtime, device, progress)
+    device = device if converter is None else "cpu"
     run = load_run(run_folder)
+    if precision == run.recipe.training.precision:
+        precision = ""
+    if precision:
+        run = with_precision(run, precision)
     jobs = find_jobs(run, inputs, fps, only)
     steps = make_steps(run.recipe.postprocess)
-    embedder = run_embedder(run, device)
+    embedder = run_embedder(run, device, converter)
+    judge, told = None, {"precision": precision} if precision else {}
+    if converter is not None:
+        judge = converter.judge(run.model, run.name, run.recipe.training.precision)
+        told["runtime"] = converter.version
+    computing = Computing(device, judge, told)
     written: list[Path] = []
     faults: list[str] = []
     with results_folder(Path(out)) as out, progress.task("predicting", len(jobs), "recordings") as task:
         for job in jobs:
             task.note(job.recording.id)
             try:
-                written.append(_predict_one(run, embedder, job, out, steps, resume, device, progress))
+                written.append(_predict_one(run, embedder, job, out, steps, resume, computing, progress))
             except InputError as error:
                 if len(jobs) == 1:
                     raise
@@ -75,6 +94,23 @@ def predict(
     return written
 
 
+@dataclass(frozen=True)
+class Computing:
+    """Where and by what a network is computed; `told`: what is not as the network's own recipe has it."""
+
+    device: str
+    judge: Judge | None
+    told: Mapping[str, str]
+
+
+def with_precision(run: TrainedRun, precision: str) -> TrainedRun:
+    """Return a trained network that predicts in another precision. Raises InputError for an unknown one."""
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision '{precision}'.{suggest(precision, PRECISIONS)}")
+    training = replace(run.recipe.training, precision=precision)
+    return replace(run, recipe=replace(run.recipe, training=training))
+
+
 def _predict_one(
     run: TrainedRun,
     embedder: Embedder | None,
@@ -82,11 +118,11 @@ def _predict_one(
     out: Path,
     steps: Sequence[Step],
     resume: bool,
-    device: str,
+    computing: Computing,
     progress: Progress,
 ) -> Path:
     source = open_job(run, job, embedder)
-    key = value_hash([__version__, run.hash, source.keys(), job.recording.fps])
+    key = value_hash([__version__, run.hash, source.keys(), job.recording.fps, *computing.told.values()])
     name = job.recording.id
     samples, wanted = len(source.sampling), run.recipe.window.frames
     if samples < wanted:
@@ -98,8 +134,11 @@ def _predict_one(
         partial = Partial(out / PARTIAL_FOLDER / name, key, len(run.ethogram), resume=resume)
         try:
             with progress.task(name, len(source.sampling), "frames") as task:
-                predict_into(partial, run, source, device=device, task=task, progress=progress)
-            meta = {"key": key, **history(run, job.recording, source.hashes)}
+                predict_into(
+                    partial, run, source,
+                    device=computing.device, judge=computing.judge, task=task, progress=progress,
+                )  # fmt: skip
+            meta = {"key": key, **history(run, job.recording, source.hashes), **computing.told}
             times, owner = source.timeline, source.sampling.owner
             del source  # what the video's frames take is not needed while they are written
             rows = partial.pieces(owner)

@@ -5,7 +5,7 @@ T frames, S samples, C behaviours, B windows in a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from murine.data.augment import cut_clip
 from murine.data.overlap import sight
 from murine.data.prepared import PICTURES
 from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_samples
-from murine.models.contract import Model
+from murine.models.contract import Batch, Model, Output
 from murine.predict.partial import Partial
 from murine.progress import SILENT, Progress, Task
 from murine.train.device import Network, autocast, choose_device, to_device, use_channels_last
@@ -26,6 +26,8 @@ from murine.train.runs import TrainedRun
 from murine.types import Prediction, Timeline
 
 Streams = dict[str, NDArray[Any]]
+Judge = Callable[[Batch], Output]
+"""A network, however it is computed."""
 
 
 class Source(Protocol):
@@ -56,6 +58,7 @@ def predict_recording(
     *,
     device: str = "auto",
     meta: Mapping[str, Any] = MappingProxyType({}),
+    judge: Judge | None = None,
     progress: Progress = SILENT,
 ) -> Prediction:
     """Return the probabilities of every frame of one recording; each frame takes its nearest sample's.
@@ -63,7 +66,8 @@ def predict_recording(
     `progress` is told where a network cannot be compiled. Memory: one row of C numbers a frame, and what
     `predict_rows` holds.
     """
-    parts = [rows for _, rows in predict_rows(run, source, device=device, progress=progress)]
+    rest = predict_rows(run, source, device=device, judge=judge, progress=progress)
+    parts = [rows for _, rows in rest]
     values = np.concatenate(parts)[source.sampling.owner]
     values.setflags(write=False)
     return Prediction(source.recording, run.ethogram, values, source.timeline, meta)
@@ -75,6 +79,7 @@ def predict_into(
     source: Source,
     *,
     device: str = "auto",
+    judge: Judge | None = None,
     task: Task | None = None,
     progress: Progress = SILENT,
 ) -> None:
@@ -86,7 +91,7 @@ def predict_into(
         task.advance(partial.rows)
     if partial.rows == len(source.sampling):
         return
-    rest = predict_rows(run, source, first=partial.rows, device=device, progress=progress)
+    rest = predict_rows(run, source, first=partial.rows, device=device, judge=judge, progress=progress)
     for start, rows in rest:
         partial.add(start, rows)
         if task is not None:
@@ -99,6 +104,7 @@ def predict_rows(
     *,
     first: int = 0,
     device: str = "auto",
+    judge: Judge | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Give (first sample, probabilities (L, C)) one after the other, from sample `first` to the last.
@@ -108,6 +114,7 @@ def predict_rows(
     later window can change them, so memory depends on window and batch and not on the length of the
     recording. Only a network that sees whole recordings at once holds one whole. `first` continues an
     interrupted prediction: batches are cut as they were, so that the rows are the same to the last bit.
+    `judge`: computes the network in torch's place (runtime.py).
     """
     recipe = run.recipe
     where = choose_device(device)
@@ -115,13 +122,13 @@ def predict_rows(
     channels_last = recipe.training.channels_last
     if channels_last:
         use_channels_last(model)
-    network = Network(model, compiled=recipe.training.compile, progress=progress)
+    network = judge or Network(model, compiled=recipe.training.compile, progress=progress)
     samples = len(source.sampling)
     windows = plan(samples, recipe.window.frames, _stride(run, source), model.predicts)
     trusted = sight(windows, model.reach)
     stitcher = Stitcher(samples, len(run.ethogram), first=first)
     size = recipe.training.batch_size
-    shares = not recipe.training.compile and shares_overlap(model, windows)
+    shares = judge is None and not recipe.training.compile and shares_overlap(model, windows)
     begin = windows.first_touching(first) // size * size
     reader = SampleReader(source, int(windows.start[begin]) if begin < len(windows) else samples)
     for at in range(begin, len(windows), size):
@@ -133,7 +140,7 @@ def predict_rows(
             else:
                 made = window_batch(reader, windows, chosen, run)
                 logits = network(to_device(made, where, channels_last=channels_last)).logits
-        values = probabilities(logits, exclusive=run.softmax).cpu().numpy()
+        values = probabilities(logits, exclusive=run.softmax, ethogram=run.parted).cpu().numpy()
         for index, rows in zip(chosen, values, strict=True):
             weights = None if trusted is None else trusted.weights(index)
             stitcher.add(*windows.place(index, rows), weights)
