@@ -112,7 +112,8 @@ class LabelTable:
     it was looked at from beginning to end, unless `tiled`: then only stretches with a label count.
     `looked` says the same of one stream of an observation, where streams are people and each looked at
     other stretches. `declared` are behaviours, `subjects` animals and `streams` streams the file names,
-    used or not; `stream_word` is what a stream is to the user ("rater").
+    used or not; `stream_word` is what a stream is to the user ("rater"). `length` is up to where a table
+    with a row per frame goes, bouts or not.
     """
 
     format: str
@@ -128,6 +129,7 @@ class LabelTable:
     annotated: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     looked: Mapping[tuple[str, str], tuple[tuple[float, float], ...]] = field(default_factory=dict)
     stream_word: str = "stream"
+    length: float = 0.0
     tiled: bool = False
     faults: tuple[Fault, ...] = ()
 

@@ -245,11 +245,12 @@ def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> No
             f"{table.path}, {first.where}: '{first.behaviour}' begins at {first.start:g} {table.unit}, "
             "before the recording. Check the time offset of the labels."
         )
-    late = [r for r in table.rows if r.stop > end + allowed + 1e-6]
-    if not late:
+    stop = max([*(r.stop for r in table.rows), table.length])
+    if stop <= end + allowed + 1e-6:
         return
-    last = max(late, key=lambda r: r.stop)
-    excess = last.stop - end
+    last = max(table.rows, key=lambda r: r.stop, default=None)
+    told = f"; the last is '{last.behaviour}', {last.where}" if last else ""
+    excess = stop - end
     frames = excess if table.unit == "frames" else excess * timeline.fps
     seconds = frames / timeline.fps
     advice = (
@@ -259,7 +260,7 @@ def _check_span(table: LabelTable, timeline: Timeline, tolerance_s: float) -> No
     )
     raise InputError(
         f"{table.path}: labels run {frames:.0f} frames ({seconds:.2f} s) past the end of the recording, which "
-        f"has {len(timeline)} frames ({timeline.end:.2f} s); the last is '{last.behaviour}', {last.where}. "
+        f"has {len(timeline)} frames ({timeline.end:.2f} s){told}. "
         f"{advice}; check which labels go with which recording."
     )
 

@@ -62,14 +62,24 @@ def _by_video(file: Any) -> dict[str, list[Any]]:
     """Return the containers of each recording: those of one video, or of one module where none is named."""
     groups: dict[str, list[Any]] = {}
     for node in containers(file):
-        videos = texts(node["original_videos"][()]) if "original_videos" in node else []
-        camera = text(node["scorer"][()]) if not videos and "scorer" in node else ""
-        name = (
-            "+".join(Media(v).name for v in videos)
-            or f"{node.parent.name.rsplit('/', 1)[-1]}{camera and ' '}{camera}"
-        )
+        videos = _videos(node)
+        camera = node.get("device")
+        place = [node.parent.name, *([camera.name] if camera is not None else [])]
+        name = "+".join(videos) or " ".join(str(p).rsplit("/", 1)[-1] for p in place)
         groups.setdefault(name, []).append(node)
     return groups
+
+
+def _videos(node: Any) -> list[str]:
+    """Return the names of a container's videos: as told in it, else those of the series it links."""
+    source = node.get("source_video")
+    if "original_videos" in node:
+        named = texts(node["original_videos"][()])
+    elif source is not None and "external_file" in source:
+        named = texts(source["external_file"][()])
+    else:
+        named = [] if source is None else [str(source.name)]
+    return [Media(name).name for name in named]
 
 
 def parts(path: Path) -> tuple[str, ...]:

@@ -163,7 +163,13 @@ def _timed(
     )
     spans = tuple((float(edges[int(a)]), float(edges[int(b)])) for a, b in plain.annotated[""])
     return LabelTable(
-        "per-frame", path, "seconds", moved, declared=plain.declared, annotated={"": spans}
+        "per-frame",
+        path,
+        "seconds",
+        moved,
+        declared=plain.declared,
+        annotated={"": spans},
+        length=float(edges[-1]),
     )
 
 

@@ -51,30 +51,47 @@ def read_part(path: Path, part: str) -> Pose:
     skeletons = labels.skeletons
     if len(skeletons) != 1:
         raise InputError(f"{path}: holds {len(skeletons)} skeletons; one was expected.")
-    video = labels.videos[place]
-    tracked = any(i.track is not None for frame in labels.find(video) for i in frame.instances)
-    values = np.asarray(labels.numpy(video=video, untracked=not tracked, return_confidence=True))
-    if values.ndim != 4 or not len(values):
+    frames = sorted(labels.find(labels.videos[place]), key=lambda f: f.frame_idx)
+    found = [(int(f.frame_idx), i) for f in frames for i in _instances(f)]
+    if not found:
         raise InputError(f"{path}: no frame of '{part}' is labelled. Run SLEAP's inference first.")
-    if tracked:
-        animals = distinct([t.name or f"track_{i}" for i, t in enumerate(labels.tracks)])
-    elif values.shape[1] == 1:
-        animals = (SINGLE,)
-    else:
+    tracks = [t for t in labels.tracks if any(i.track is t for _, i in found)]
+    most = max(len(_instances(f)) for f in frames)
+    if not tracks and most > 1:
         raise InputError(
-            f"{path}: frames hold up to {values.shape[1]} animals without tracks, so nothing says which is which "
-            "from frame to frame. Track them in SLEAP and save again."
+            f"{path}: frames hold up to {most} animals without tracks, so nothing says which is which from frame "
+            "to frame. Track them in SLEAP and save again."
         )
-    seen = _seen(values) if tracked else np.ones(values.shape[1], dtype=bool)
-    kept = [a for a, there in zip(animals, seen, strict=True) if there]
-    values = values[:, seen]
-    return make_pose(path, values[..., :2], kept, skeletons[0].node_names, values[..., 2])
+    nodes = skeletons[0].node_names
+    values = np.full((found[-1][0] + 1, max(len(tracks), 1), len(nodes), 3), np.nan, dtype=np.float32)
+    for frame, instance in found:
+        if not tracks or instance.track is not None:
+            animal = tracks.index(instance.track) if tracks else 0
+            values[frame, animal] = _points(instance)
+    named = [t.name or f"track_{i}" for i, t in enumerate(tracks)]
+    animals = distinct(named) if tracks else (SINGLE,)
+    return make_pose(path, values[..., :2], animals, nodes, values[..., 2])
 
 
-def _seen(values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Return which tracks occur: those of a file's other videos do not."""
-    seen = np.isfinite(values[..., 0]).any(axis=(0, 2))
-    return seen if seen.any() else np.ones_like(seen)
+def _instances(frame: Any) -> list[Any]:
+    """Return the instances of a frame, predicted ones first; a person's replaces the prediction of its track."""
+    placed = list(frame.user_instances)
+    stood = {id(i.from_predicted) for i in placed if i.from_predicted is not None}
+    stood |= {
+        id(p) for p in frame.predicted_instances if p.track in [i.track for i in placed if i.track]
+    }
+    return [p for p in frame.predicted_instances if id(p) not in stood] + placed
+
+
+def _points(instance: Any) -> NDArray[np.float32]:
+    """Return (K, 3) x, y and score; what a person placed is sure."""
+    points = np.asarray(instance.numpy(), dtype=np.float32)
+    scores = (
+        instance.points["score"]
+        if "score" in (instance.points.dtype.names or ())
+        else np.ones(len(points))
+    )
+    return np.column_stack([points, scores]).astype(np.float32)
 
 
 def _load(path: Path) -> Any:

@@ -171,7 +171,7 @@ def label_table(
     spans = tuple((float(a), float(b)) for a, b in stretches(frames, np.asarray(looked, dtype=bool)))
     return LabelTable(
         format, path, "frames", tuple(sorted(rows, key=lambda r: r.start)),
-        declared=tuple(n for _, n in kept), annotated={"": spans},
+        declared=tuple(n for _, n in kept), annotated={"": spans}, length=float(frames.max(initial=-1) + 1),
     )  # fmt: skip
 
 

@@ -246,7 +246,10 @@ def parse_frames(path: Path) -> LabelTable:
     ]
     spans = tuple((float(start), float(stop)) for start, stop in _stretches(frames, seen))
     ordered = tuple(sorted(rows, key=lambda r: r.start))
-    return LabelTable("frames", path, "frames", ordered, declared=tuple(names), annotated={"": spans})
+    return LabelTable(
+        "frames", path, "frames", ordered, declared=tuple(names), annotated={"": spans},
+        length=float(frames[-1] + 1),
+    )  # fmt: skip
 
 
 def _save(path: Path, table: pa.Table) -> None:
