@@ -100,7 +100,8 @@ def _walk(reading: _Reading, lines: list[str]) -> None:
         elif setting and place == "settings":
             reading.settings[setting[1].lower()] = setting[2].strip()
         elif place == "settings" and not reading.channels:
-            reading.settings.setdefault("movie file(s)", line)  # MARS writes the movie on the next line
+            # MARS writes the movie on the line below.
+            reading.settings["movie file(s)"] = reading.settings.get("movie file(s)") or line
         else:
             raise reading.fault(number, f"{line[:60]!r} came where '>behaviour' was expected.")
 
@@ -111,7 +112,11 @@ def _table(reading: _Reading) -> LabelTable:
     fps = rate if math.isfinite(rate) and rate > 0 else None
     rows = [_row(reading, *bout, timed, fps) for bout in reading.bouts]
     span = _span(reading, timed, fps)
-    movies = [m for m in re.split(r"\s{2,}", reading.settings.get("movie file(s)", "").strip()) if m]
+    movies = [
+        m
+        for m in re.split(r"\s{2,}|(?<=\.\w{3})\s+", reading.settings.get("movie file(s)", "").strip())
+        if m
+    ]
     media = {"": (Media(movies[0]),)} if len(movies) == 1 else {}
     return LabelTable(
         "bento", reading.path, "seconds" if timed else "frames", tuple(sorted(rows, key=lambda r: r.start)),
