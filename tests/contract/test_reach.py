@@ -19,7 +19,7 @@ from murine.train.runs import TrainedRun
 from murine.types import Ethogram, Timeline
 
 FEATURES, FRAMES = 5, 160
-ETHOGRAM = Ethogram(tuple("abc"))
+ETHOGRAM = Ethogram(tuple("abcd"))
 TIMELINE = Timeline.uniform(FRAMES, 10.0)
 EVERY = Sampling(np.arange(FRAMES), np.arange(FRAMES))
 

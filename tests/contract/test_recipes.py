@@ -27,7 +27,7 @@ from murine.types import Bouts, Ethogram, Recording, Timeline
 from murine.video import write_video
 
 NAMES = [info.name for info in list_recipes()]
-DERIVED = ("frames", "size", "flow_channels", "exclusive")
+DERIVED = ("frames", "size", "flow_channels", "exclusive", "tasks")
 FRAMES = 48
 
 each_recipe = pytest.mark.parametrize("name", NAMES)

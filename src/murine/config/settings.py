@@ -152,9 +152,10 @@ class EmbeddingSettings(_Checked):
 
 @dataclass(frozen=True)
 class TrainingSettings(_Checked):
-    """How weights are learned. `loss` names one of `train.losses`; `class_weights` uses
-    n / (classes x n_c); `early_stopping` is a number of epochs without a better validation loss
-    (0: off); `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
+    """How weights are learned. `loss` names one of `train.losses`, to which `boundary_weight` adds one of
+    boundaries; `class_weights` uses n / (classes x n_c), or with `class_weights_beta` below 1 the effective
+    number of frames, (1 - beta^n_c) / (1 - beta), in place of n_c; `task_weights`: of the tasks' losses, in
+    order; `early_stopping` is a number of epochs without a better validation loss (0: off); `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
 
     `initial`: a trained model's folder, or a file of published weights that the network can read, to begin
     from; what does not fit the new head begins anew. `freeze`: parts of the network (beginnings of names of
@@ -183,7 +184,11 @@ class TrainingSettings(_Checked):
     channels_last: bool = False
     loss: str = "cross_entropy"
     smoothing_weight: float = rule(0.15, low=0)
+    focal_gamma: float = rule(2.0, low=0)
+    boundary_weight: float = rule(0.0, low=0)
     class_weights: bool = True
+    class_weights_beta: float = rule(1.0, low=0, high=1)
+    task_weights: tuple[float, ...] = rule((), above=0)
     augment: tuple[str, ...] = ()
     samples_per_epoch: int = rule(0, low=0)
     seed: int = rule(0, low=0)

@@ -36,7 +36,7 @@ class Sight:
         start, stop = int(self.windows.target_start[index]), int(self.windows.target_stop[index])
         at = np.arange(start, stop)
         whole = (at >= self.first[index]) & (at < self.last[index])
-        return (whole | ~self.seen[start:stop]).astype(np.float64)
+        return np.asarray(whole | ~self.seen[start:stop], dtype=np.float64)
 
 
 def sight(windows: Windows, reach: Reach) -> Sight | None:

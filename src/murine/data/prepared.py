@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from murine.data.windows import Sampling
 from murine.errors import InputError, StorageError
-from murine.types import UNLABELLED, Ethogram, Timeline
+from murine.types import UNLABELLED, Ethogram, Task, Timeline
 
 PICTURES = ("rgb", "flow")
 """Streams of uint8 pictures, (S, H, W, channels)."""
@@ -124,22 +124,25 @@ class Prepared:
     @cached_property
     def resolved(self) -> NDArray[np.int8]:
         """(S, C) as `target`, but samples annotated as none carry the background of an exclusive
-        ethogram. Raises InputError without one.
+        ethogram, or of each exclusive task. Raises InputError without one.
         """
-        if not self.ethogram.exclusive:
-            return self.target
-        none = (self.target == 0).all(axis=1)
-        if not none.any():
-            return self.target
-        column = self.ethogram.background_index
-        if column is None:
-            frame = int(self.sampling.samples[none.argmax()])
-            raise InputError(
-                f"recording '{self.recording_id}': frame {frame} is annotated as none of "
-                f"{', '.join(self.ethogram.behaviours)}. Name a background behaviour in project.toml"
-            )
-        resolved = self.target.copy()
-        resolved[none, column] = 1
+        whole = self.ethogram
+        exclusive = [Task("all", whole.behaviours, True, whole.background)] if whole.exclusive else []
+        exclusive += [task for task in whole.tasks if task.exclusive]
+        resolved = self.target
+        for task in exclusive:
+            columns = whole.columns(task)
+            none = (self.target[:, columns] == 0).all(axis=1)
+            if not none.any():
+                continue
+            if task.background is None:
+                frame = int(self.sampling.samples[none.argmax()])
+                raise InputError(
+                    f"recording '{self.recording_id}': frame {frame} is annotated as none of "
+                    f"{', '.join(task.behaviours)}. Name a background behaviour in project.toml"
+                )
+            resolved = resolved.copy()
+            resolved[none, whole.index(task.background)] = 1
         return resolved
 
     @cached_property

@@ -68,35 +68,54 @@ def class_counts(prepared: Sequence[Prepared]) -> IntArray:
     return np.asarray(sum((p.resolved == 1).sum(axis=0) for p in prepared), dtype=np.int64)
 
 
+def effective_number(counts: FloatArray, beta: float) -> FloatArray:
+    """Return (1 - beta^n) / (1 - beta) of each count n, how many samples that tell something new it stands for.
+
+    Beta 1: n itself; beta 0: 1. Source: Cui et al. 2019, class-balanced loss, proposition 1.
+    """
+    if beta == 1:
+        return counts
+    if beta == 0:
+        return np.minimum(counts, 1.0)
+    return np.asarray(-np.expm1(counts * np.log(beta)) / (1 - beta))
+
+
 def class_weights(
-    counts: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error"
+    counts: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error", beta: float = 1.0
 ) -> NDArray[np.float32]:
     """Return (C,) n / (classes x n_c) of exclusive behaviours, from (C,) counts.
 
     So weighted, every class counts the same and the mean weight of a sample is 1. A class without a
     sample raises InputError naming it, or weighs 0 and does not count as a class (`absent` = "zero").
+    `beta` below 1: weights go with the reciprocal of the `effective_number` instead, their mean still 1.
     """
     values = np.asarray(counts, dtype=np.float64)
     missing = _missing(values, behaviours, "no training label shows", absent)
-    weights = values.sum() / (max(1, (~missing).sum()) * np.where(missing, 1, values))
-    return np.where(missing, 0, weights).astype(np.float32)
+    shares = np.where(missing, 0, 1 / effective_number(np.where(missing, 1, values), beta))
+    return np.asarray(shares * values.sum() / max((shares * values).sum(), 1e-300), dtype=np.float32)
 
 
 def binary_weights(
-    counts: ArrayLike, known: ArrayLike, behaviours: Sequence[str], *, absent: Absent = "error"
+    counts: ArrayLike,
+    known: ArrayLike,
+    behaviours: Sequence[str],
+    *,
+    absent: Absent = "error",
+    beta: float = 1.0,
 ) -> NDArray[np.float32]:
     """Return (C, 2), what a sample without and with a behaviour weighs: n / (2 n_without), n / (2 n_with).
 
     For behaviours that may overlap (de Juan 2022). `counts`: (C,) samples with it; `known`: (C,) samples
     of which it is known. A behaviour never shown, or always, raises InputError naming it, or gets weight
-    1 for what is there and 0 for what is not (`absent` = "zero").
+    1 for what is there and 0 for what is not (`absent` = "zero"). `beta` as for `class_weights`.
     """
     positive = np.asarray(counts, dtype=np.float64)
     n = np.asarray(known, dtype=np.float64)
     never = _missing(positive, behaviours, "no training label shows", absent)
     always = _missing(n - positive, behaviours, "every training label shows", absent)
     both = np.stack([n - positive, positive], axis=1)
-    weights = n[:, None] / (2 * np.where(both > 0, both, 1))
+    shares = np.where(both > 0, 1 / effective_number(np.where(both > 0, both, 1), beta), 0)
+    weights = shares * (n / np.maximum((shares * both).sum(axis=1), 1e-300))[:, None]
     weights[never | always] = 1
     return np.where(both > 0, weights, 0).astype(np.float32)
 

@@ -279,7 +279,7 @@ def _multi_label(
     ignored: int,
 ) -> FrameScores:
     known = truth != -1  # a behaviour may have been annotated where another was not
-    said = choice == 1 if choice is not None else np.asarray(values) >= 0.5
+    said = choice == 1 if choice is not None else ethogram.plain_decision(np.asarray(values))
     columns = range(len(ethogram))
     rows = _rows(
         [truth[known[:, c], c] == 1 for c in columns],

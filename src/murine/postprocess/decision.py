@@ -16,10 +16,11 @@ from murine.types import Ethogram, FloatArray, Timeline
 
 
 def decide(values: NDArray[Any], ethogram: Ethogram) -> Decided:
-    """Return the plain decision of (T, C) probabilities: the largest, or those of at least 0.5."""
-    if not ethogram.exclusive:
-        return np.asarray(values >= 0.5)
-    return np.asarray(values.argmax(axis=1)[:, None] == np.arange(len(ethogram)))
+    """Return the plain decision of (T, C) probabilities: the largest, or those of at least 0.5.
+
+    Of each exclusive task the largest.
+    """
+    return ethogram.plain_decision(values)
 
 
 def decide_pieces(pieces: Iterable[NDArray[Any]], timeline: Timeline, ethogram: Ethogram) -> Decided:

@@ -12,6 +12,7 @@ from murine.errors import InputError
 from murine.project.load import align_bouts, fit_pose, media_of, read_bouts, timeline
 from murine.project.pairing import contained, stem, tokens
 from murine.project.report import RecordingRow, Severity
+from murine.project.tasks import load_task_bouts
 from murine.project.values import CLIP_COLUMN, Project
 from murine.types import BoolArray, Bouts, IntArray, Recording, Timeline
 from murine.video.views import check_same_frames
@@ -66,6 +67,8 @@ def inspect(project: Project, recording: Recording) -> Inspection:
         _pose(project, recording, times, result)
     if project.unit == "recording":
         _clip(project, recording, times, result)
+    elif project.sources:
+        _tasks(project, recording, times, result)
     elif recording.labels is not None:
         _labels(project, recording, times, result)
     return result
@@ -213,6 +216,22 @@ def _labels(project: Project, recording: Recording, times: Timeline | None, resu
             path,
         )
     _count(result, aligned, times)
+
+
+def _tasks(project: Project, recording: Recording, times: Timeline | None, result: Inspection) -> None:
+    """Count the labels of all tasks of a recording, and name those it has none of."""
+    if times is None or not project.is_labelled(recording):
+        return
+    try:
+        bouts = load_task_bouts(project, recording, times)
+    except (InputError, OSError) as error:
+        result.failed(error, recording.labels)
+        return
+    ethogram = project.ethogram
+    absent = [t.name for t in ethogram.tasks if ethogram.columns(t).start in bouts.unknown]
+    if absent:
+        result.add("note", f"has no labels of {', '.join(absent)}", recording.labels)
+    _count(result, bouts, times)
 
 
 def _media(

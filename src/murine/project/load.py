@@ -10,6 +10,7 @@ import numpy as np
 from murine import formats, video
 from murine.errors import InputError
 from murine.formats.base import Media
+from murine.project.tasks import load_task_bouts
 from murine.project.values import CLIP_COLUMN, Project
 from murine.types import Bouts, LabelChoice, Pose, Recording, Timeline
 
@@ -79,6 +80,8 @@ def load_bouts(project: Project, recording: Recording) -> Bouts:
     if project.unit == "recording":
         span = (0, len(times), recording.groups[CLIP_COLUMN])
         return Bouts.build(project.ethogram, len(times), [span])
+    if project.sources:
+        return load_task_bouts(project, recording, times)
     return align_bouts(project, recording, read_bouts(project, recording, recording.labels, times))
 
 

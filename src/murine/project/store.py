@@ -15,6 +15,7 @@ from murine.config.convert import ValueFault, convert, show
 from murine.config.tomlfile import read_toml, toml_text
 from murine.errors import InputError, MurineError, ProjectError, VersionError, suggest
 from murine.files import replacing, require_file
+from murine.project.tasks import read_tasks, task_tables
 from murine.project.values import RESERVED, Project
 from murine.types import VIEW_COLUMN, Ethogram, LabelChoice, Recording
 
@@ -78,7 +79,7 @@ def _project_text(project: Project) -> str:
     }
     if project.ethogram.background is not None:
         ethogram["background"] = project.ethogram.background
-    tables = {
+    tables: dict[str, Any] = {
         "murine_version": murine.__version__,
         "name": project.name,
         "unit": project.unit,
@@ -86,6 +87,9 @@ def _project_text(project: Project) -> str:
         "ethogram": ethogram,
         "labels": {"ignore": project.ignore, "rename": dict(project.rename)},
     }
+    if project.sources:
+        del tables["ethogram"]
+        tables["tasks"] = task_tables(project.sources)
     remarks = {
         "unit": '"frame": labels are bouts inside a recording; "recording": one label covers all of it.',
         "tolerance_s": "By how many seconds labels and pose may end before or after the recording.",
@@ -143,8 +147,12 @@ def _check_version(path: Path, version: object) -> None:
 
 def _settings(tables: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     """Return the fields of a Project that project.toml holds."""
-    top = {k: v for k, v in tables.items() if k not in ("ethogram", "labels")}
-    values = _typed(top, _TOP, "", faults, extra=("ethogram", "labels"))
+    others = ("ethogram", "labels", "tasks")
+    top = {k: v for k, v in tables.items() if k not in others}
+    values = _typed(top, _TOP, "", faults, extra=others)
+    sources = read_tasks(tables["tasks"], faults) if "tasks" in tables else ()
+    if "tasks" in tables and "ethogram" in tables:
+        faults.append("[ethogram]: its behaviours are those of the tasks; take it out, or [tasks]")
     ethogram = _typed(tables.get("ethogram", {}), _ETHOGRAM, "ethogram", faults)
     labels = tables.get("labels", {})
     renamed = labels.get("rename", {}) if isinstance(labels, Mapping) else {}
@@ -154,12 +162,15 @@ def _settings(tables: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     if not isinstance(renamed, Mapping) or not all(isinstance(v, str) for v in renamed.values()):
         faults.append('labels.rename: expected lines such as "drinking" = "drink"')
         renamed = {}
+    if "tasks" in tables:
+        ethogram["behaviours"] = ("?",)
     if "behaviours" not in ethogram:
         if not any("ethogram" in fault for fault in faults):
             faults.append('[ethogram]: missing; expected behaviours = ["drink", "eat", ...]')
         ethogram["behaviours"] = ("?",)
     try:
         value = Ethogram(**{**ethogram, "background": ethogram.get("background") or None})
+        value = Ethogram.of_tasks([source.task for source in sources]) if sources else value
     except InputError as error:
         faults.append(f"[ethogram]: {error}")
         value = Ethogram(("?",))
@@ -174,6 +185,7 @@ def _settings(tables: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         "ethogram": value,
         "ignore": ignored.get("ignore", ()),
         "rename": dict(renamed),
+        "sources": sources,
     }
 
 

@@ -114,9 +114,9 @@ def check_suits(recipe: Recipe, project: Project) -> None:
         )
     elif not recipe.training.per_behaviour:
         try:
-            make_loss(recipe.training, exclusive=project.ethogram.exclusive)
+            make_loss(recipe.training, exclusive=project.ethogram.exclusive, ethogram=project.ethogram)
         except ConfigError as error:
-            faults += [f"training.loss: {fault}" for fault in error.faults]
+            faults += [f"{error.source}: {fault}" for fault in error.faults]
     for step in recipe.postprocess:
         names = _unknown(
             "behaviour", step.get("behaviours", ()), dict.fromkeys(project.ethogram.behaviours)

@@ -35,7 +35,9 @@ class _Ranked:
 
     def add(self, target: Tensor, output: Output, ethogram: Ethogram) -> None:
         """Add the labelled frames of a batch: 1 shown, 0 not, -1 unknown."""
-        values = probabilities(output.logits, exclusive=ethogram.exclusive).flatten(0, 1)
+        values = probabilities(output.logits, exclusive=ethogram.exclusive, ethogram=ethogram).flatten(
+            0, 1
+        )
         if ethogram.exclusive:
             truth = target.flatten()[:, None] == torch.arange(len(ethogram), device=target.device)
             known = target.flatten() >= 0
@@ -55,6 +57,12 @@ class _Ranked:
         )
 
 
+def _rows(output: Output, ethogram: Ethogram) -> NDArray[np.float32]:
+    """Return the probabilities of a batch's frames, (N, C)."""
+    values = probabilities(output.logits, exclusive=ethogram.exclusive, ethogram=ethogram)
+    return np.asarray(values.flatten(0, 1).cpu().numpy())
+
+
 @torch.no_grad()
 def judge(
     network: Network,
@@ -71,7 +79,7 @@ def judge(
     """
     network.model.eval()
     device = network.device
-    total = torch.zeros(2, 2, dtype=torch.float64)
+    total: Tensor | None = None  # of each term of the loss: numerator, denominator
     table = torch.zeros(3, len(ethogram), dtype=torch.int64)  # true, said, both
     ranked = _Ranked()
     for batch in batches:
@@ -80,18 +88,20 @@ def judge(
         with autocast(device, settings.precision):
             output = network(batch)
         terms = loss.sums(output, target, batch.get("mask")), loss.counts(target, batch.get("mask"))
-        total += torch.stack(terms).cpu().double()
+        parts = torch.stack(terms).cpu().double()
+        total = parts if total is None else total + parts
         if ethogram.exclusive:
             seen = target >= 0
             true = nn.functional.one_hot(target[seen], len(ethogram)).bool()
             said = nn.functional.one_hot(output.logits[seen].argmax(-1), len(ethogram)).bool()
         else:
-            true, said = target == 1, (output.logits > 0) & (target >= 0)
+            said = torch.from_numpy(ethogram.plain_decision(_rows(output, ethogram))).to(device)
+            true, said = target == 1, said.reshape(target.shape) & (target >= 0)
             true, said = true.flatten(0, -2), said.flatten(0, -2)
         table += torch.stack([true.sum(0), said.sum(0), (true & said).sum(0)]).cpu()
         ranked.add(target, output, ethogram)
         task.advance(len(target))
-    if total[1, 0] == 0:
+    if total is None or not total[1].any():
         raise InputError(
             "no window of the validation recordings carries a label, so nothing can tell the best epoch. Set "
             "split.validation to 0, label more of them, or choose another label rule (window.label)"

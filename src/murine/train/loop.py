@@ -100,7 +100,7 @@ def fit(
     """
     settings = recipe.training
     device = choose_device(settings.device)
-    loss = make_loss(settings, exclusive=ethogram.exclusive, weights=class_weights)
+    loss = make_loss(settings, exclusive=ethogram.exclusive, weights=class_weights, ethogram=ethogram)
     freezing = plan_freezing(model, settings)
     model.to(device)
     if settings.channels_last:
@@ -206,7 +206,7 @@ def _learn(
     totals: list[Tensor] = []
     for group in _groups(batches, settings.accumulate):
         counts = torch.stack([loss.counts(b["target"], b.get("mask")) for b in group]).sum(0)
-        if counts[0] == 0:
+        if not any((b["target"] >= 0).any() for b in group):
             continue
         optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros_like(counts, device=device)

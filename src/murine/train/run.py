@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from murine.config import Recipe, save_recipe
@@ -170,7 +169,7 @@ def _train_split(
             train=False, scaler=scaler, cut_size=recipe.input.cut_size,
         )  # fmt: skip
     _tell_never_shown(train_set, training, recipe, progress)
-    weights = _weights(train_set) if settings.class_weights else None
+    weights = _weights(train_set, settings.class_weights_beta) if settings.class_weights else None
     _write_beside(study, split, folder, progress)
     with ExitStack() as stack:
         log = stack.enter_context(tensorboard_log(folder)) if settings.tensorboard else None
@@ -255,7 +254,7 @@ def _build(
 ) -> Model:
     """Return the recipe's network with the weights it begins with, fitted to the project's behaviours and input."""
     recipe = study.recipe
-    derived = derived_settings(recipe, exclusive=study.ethogram.exclusive)
+    derived = derived_settings(recipe, exclusive=study.ethogram.exclusive, ethogram=study.ethogram)
     settings = complete_settings(recipe.model, recipe.model_settings, derived)
     wanted = {"rgb_mean", "rgb_std"} & set(model_settings(recipe.model))
     if wanted and not wanted & set(recipe.model_settings):
@@ -294,14 +293,21 @@ def _pose_layout(study: Study, split: Split) -> PoseLayout | None:
     return PoseLayout(study.animals, study.keypoints, fit_scaler(p.table("pose") for p in training))
 
 
-def _weights(train_set: WindowDataset) -> torch.Tensor:
-    """Return the weights of behaviours; one that no training window shows weighs nothing."""
-    names = train_set.ethogram.behaviours
-    if train_set.ethogram.exclusive:
-        values = class_weights(train_set.label_counts(), names, absent="zero")
-    else:
-        values = binary_weights(train_set.label_counts(), train_set.known_counts(), names, absent="zero")
-    return torch.from_numpy(np.asarray(values))
+def _weights(train_set: WindowDataset, beta: float) -> torch.Tensor:
+    """Return the weights of behaviours, of exclusive tasks in the second of two columns; one that no training
+    window shows weighs nothing.
+    """
+    ethogram, shown = train_set.ethogram, train_set.label_counts()
+    names = ethogram.behaviours
+    if ethogram.exclusive:
+        return torch.from_numpy(class_weights(shown, names, absent="zero", beta=beta))
+    values = binary_weights(shown, train_set.known_counts(), names, absent="zero", beta=beta)
+    for task in ethogram.tasks:
+        if task.exclusive:
+            columns = ethogram.columns(task)
+            own = class_weights(shown[columns], task.behaviours, absent="zero", beta=beta)
+            values[columns, 1] = own
+    return torch.from_numpy(values)
 
 
 def _tell_never_shown(

@@ -111,6 +111,13 @@ class TrainedRun:
         return self.ethogram.exclusive and self.name != PER_BEHAVIOUR
 
     @property
+    def parted(self) -> Ethogram | None:
+        """The ethogram whose exclusive tasks' probabilities add up to 1; None where each behaviour is judged
+        by a network of its own.
+        """
+        return None if self.name == PER_BEHAVIOUR else self.ethogram
+
+    @property
     def sees(self) -> tuple[str, ...]:
         """The streams of a recording's files that it takes, an embedding's instead of the embedding."""
         own = tuple(name for name in self.model.streams if name != "embedding")

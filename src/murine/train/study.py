@@ -33,6 +33,14 @@ from murine.video.photometry import Night
 _WITHOUT_EFFECT = {"device", "workers", "tensorboard"}
 """Training settings that do not change what a network learns."""
 
+_LATER = {
+    "focal_gamma": 2.0,
+    "boundary_weight": 0.0,
+    "class_weights_beta": 1.0,
+    "task_weights": (),
+}
+"""Training settings that came later, with what training did before them: at these they decide nothing new."""
+
 _RGB_SAMPLES = 256
 """Pictures of a recording, evenly spread, from which brightness is measured: more changes no digit shown."""
 
@@ -80,7 +88,11 @@ class Study:
         and who validates.
         """
         settings = recipe_to_dict(self.recipe)
-        training = {k: v for k, v in settings["training"].items() if k not in _WITHOUT_EFFECT}
+        training = {
+            k: v
+            for k, v in settings["training"].items()
+            if k not in _WITHOUT_EFFECT and not (k in _LATER and v == _LATER[k])
+        }
         if self.recipe.training.initial:
             training["initial"] = initial_identity(self.recipe.training.initial)
         data = {}

@@ -6,7 +6,7 @@ Frames count from 0; intervals are half-open, ``[start, stop)``.
 
 from murine.types.arrays import UNLABELLED, BoolArray, FloatArray, IntArray
 from murine.types.bouts import Bouts, runs
-from murine.types.ethogram import Ethogram
+from murine.types.ethogram import Ethogram, Task
 from murine.types.pose import Pose
 from murine.types.recording import (
     VIEW_COLUMN,
@@ -29,6 +29,7 @@ __all__ = [
     "Pose",
     "Prediction",
     "Recording",
+    "Task",
     "Timeline",
     "check_probabilities",
     "runs",

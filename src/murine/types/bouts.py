@@ -20,7 +20,8 @@ class Bouts:
     `start`, `stop`, `behaviour`: (N,) int64, ordered by start, then behaviour; bouts of one behaviour
     neither touch nor overlap, and in an exclusive ethogram no two bouts overlap.
     `annotated`: (M, 2) half-open intervals, ordered, apart from each other. A frame outside them is
-    *not annotated*; a frame inside without a bout is *annotated as none of these*.
+    *not annotated*; a frame inside without a bout is *annotated as none of these*. `unknown`: columns of
+    behaviours that nobody looked for in this recording (tasks it has no labels of).
     """
 
     ethogram: Ethogram
@@ -29,6 +30,7 @@ class Bouts:
     stop: IntArray
     behaviour: IntArray
     annotated: IntArray
+    unknown: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("start", "stop", "behaviour"):
@@ -46,6 +48,8 @@ class Bouts:
             self.behaviour.min() >= 0 and self.behaviour.max() < len(self.ethogram)
         ):
             raise InputError("a bout's behaviour is outside the ethogram")
+        if set(self.behaviour.tolist()) & set(self.unknown):
+            raise InputError("a bout is of a behaviour that nobody looked for")
         bad = (self.start < 0) | (self.stop <= self.start) | (self.stop > self.n_frames)
         if bad.any():
             raise InputError(
@@ -107,7 +111,9 @@ class Bouts:
         rows = [(a, b, c) for c in range(len(ethogram)) for a, b in runs(table[:, c] == 1)]
         start, stop, column = np.array(rows, dtype=np.int64).reshape(-1, 3).T
         seen = np.array(runs((table != UNLABELLED).any(axis=1)), dtype=np.int64).reshape(-1, 2)
-        return cls(ethogram, len(table), start, stop, column, seen)
+        nobody = (table == UNLABELLED).all(axis=0)
+        unknown = tuple(np.flatnonzero(nobody).tolist()) if not nobody.all() else ()
+        return cls(ethogram, len(table), start, stop, column, seen, unknown)
 
     @classmethod
     def from_classes(cls, ethogram: Ethogram, classes: ArrayLike) -> Bouts:
@@ -127,6 +133,7 @@ class Bouts:
             inside = table[start:stop]
             inside[inside[:, column] == UNLABELLED] = 0
             inside[:, column] = 1
+        table[:, list(self.unknown)] = UNLABELLED
         return table
 
     def classes(self) -> NDArray[np.int64]:
