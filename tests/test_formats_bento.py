@@ -89,7 +89,7 @@ def test_as_it_is_written(tmp_path: Path) -> None:
         ("1\t30\t30", "30\t1\t30", "line 20: 'attack' ends at 1, before it starts at 30"),
         ("1\t30\t30", "0\t30\t31", "line 20: frames 0 to 30 .*they count from 1"),
         ("1\t30\t30", "1\tx\t30", "line 20: '1 x 30' came where start, stop and duration"),
-        (">attack", ">atack", r"behaviour 'atack' is not in the list \(attack, mount\)"),
+        (">attack", ">fight", r"behaviour 'fight' is not in the list \(attack, mount\)"),
         ("Ch2------", "Ch3------", r"channel 'Ch3' is not in the list\. Did you mean 'Ch"),
         ("List of channels:", "Channels", "x.annot"),
     ],

@@ -40,8 +40,8 @@ class PoseSummary:
 class LabelSummary:
     """What a label file holds, told without knowing the recording.
 
-    `last` is where the last label ends, in `unit`; `counts` is the number of bouts of each behaviour;
-    `fps` is the rate the file itself names, if any.
+    `last` is where the last label, or a table with a row per frame, ends, in `unit`; `counts` is the number
+    of bouts of each behaviour; `fps` is the rate the file itself names, if any.
     """
 
     format: str

@@ -26,7 +26,7 @@ _MATLAB = b"MATLAB 5.0 MAT-file"
 _COLUMNS = (
     re.compile(r"^start(ing)?frames?$"),
     re.compile(r"^(stop|end)(ing)?frames?$"),
-    re.compile(r"^behaviou?r(label|name|type)?s?$|^labels?$"),
+    re.compile(r"^behavi(o|ou)r(label|name|type)?s?$|^labels?$"),
 )
 
 

@@ -218,7 +218,7 @@ FORMATS.add(
     "bento",
     LabelFormat(
         "bento", "Bento annotation file", (".annot",), _sniff, parse, write,
-        lossy=f"hotkeys, stimulus; frames nobody annotated are written as '{NOT_ANNOTATED}'; Bento itself wants names "
-        "of letters, digits and _",
+        lossy=f"hotkeys, stimulus, subject; frames nobody annotated are written as '{NOT_ANNOTATED}'; Bento "
+        "itself wants names of letters, digits and _",
     ),
 )  # fmt: skip

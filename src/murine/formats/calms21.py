@@ -1,4 +1,4 @@
-"""CalMS21 (and MABe 2021): json as published, and npy as the publisher's converter writes it.
+"""CalMS21: json as published, and npy as the publisher's converter writes it.
 
 `{group: {sequence: {keypoints, scores, annotations, metadata}}}`. The group is an annotator (tasks 1 and 2) or a
 behaviour (task 3), the stream of its sequences here; each sequence is a recording. keypoints are (frames,

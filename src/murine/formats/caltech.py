@@ -155,6 +155,6 @@ FORMATS.add(
     LabelFormat(
         "caltech", "Caltech Behavior Annotator text, streams S1, S2, ...", (".txt",),
         _sniff, parse, write,
-        lossy="frames annotated as none are written as 'other'; times are frames only",
+        lossy="frames annotated as none are written as 'other'; times are frames only; no subject",
     ),
 )  # fmt: skip

@@ -131,7 +131,7 @@ def summarise(table: LabelTable, choice: LabelChoice = LabelChoice()) -> LabelSu
         observations=tuple(o for o in table.observations if o),
         media=tuple(_distinct(m.path for o in table.observations for m in table.media.get(o, ()))),
         fps=table.fps,
-        last=max((r.stop for r in rows), default=0),
+        last=max([*(r.stop for r in rows), table.length]),
         unit=table.unit,
         counts=counts,
     )

@@ -84,6 +84,7 @@ FORMATS.add(
     "mit",
     LabelFormat(
         "mit", "text of the MIT home-cage database, 'frame: 1-253 eat'", (".txt",), _sniff, parse, write,
-        lossy="frames annotated as none are written as 'other'; times are frames only",
+        lossy="frames annotated as none are written as 'other'; times are frames only; no subject; behaviours "
+        "without a bout",
     ),
 )  # fmt: skip

@@ -182,6 +182,6 @@ FORMATS.add(
     "per-frame",
     LabelFormat(
         "per-frame", "table of 0/1 columns or of names, a row per frame", (".csv",), _sniff, parse, None,
-        lossy="nothing that bouts can hold",
+        lossy="times between rows, where the table names them",
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from murine import formats
 from murine.errors import InputError, ProjectError
 from murine.project.pairing import natural
 from murine.project.values import CLIP_COLUMN, RESERVED
@@ -32,6 +33,19 @@ def find_files(patterns: Sequence[str], what: str, suffixes: Sequence[str]) -> l
             )
         found.update(dict.fromkeys(p.absolute() for p in files))
     return sorted(found, key=lambda p: natural(str(p)))
+
+
+def pose_files(paths: Sequence[Path], faults: list[str]) -> list[tuple[Path, str]]:
+    """Return each pose file, or each recording of one that holds several, with its name ("": the only one)."""
+    files: list[tuple[Path, str]] = []
+    for path in paths:
+        try:
+            parts = formats.pose_parts(path)
+        except InputError as error:
+            faults.append(str(error))
+            parts = ()
+        files += [(path, part) for part in parts] if len(parts) > 1 else [(path, "")]
+    return files
 
 
 def expand(pattern: str) -> list[Path]:

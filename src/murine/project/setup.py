@@ -15,7 +15,7 @@ from murine import formats
 from murine.errors import InputError, ProjectError, suggest
 from murine.formats.clips import Clip, find_clips
 from murine.progress import SILENT, Progress
-from murine.project.gather import find_files, unique_ids, with_columns
+from murine.project.gather import find_files, pose_files, unique_ids, with_columns
 from murine.project.load import media_of, timeline
 from murine.project.pairing import Named, natural, pair, plain_stem, stem
 from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
@@ -25,8 +25,21 @@ from murine.video import VIDEO_SUFFIXES
 
 BACKGROUND = "background"
 _FILE_SUFFIXES = (
-    *(".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot", ".nwb"),
-    *(".json", ".npy", ".mat"),
+    *(
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".h5",
+        ".hdf5",
+        ".gz",
+        ".parquet",
+        ".boris",
+        ".slp",
+        ".annot",
+        ".nwb",
+        ".json",
+    ),
+    *(".npy", ".mat"),
 )
 
 
@@ -163,7 +176,7 @@ def _from_files(
         )
     what = {"videos": "video", "poses": "pose file"}[kind]
     faults: list[str] = []
-    files = [(p, "") for p in found["videos"]] or _pose_files(found["poses"], faults)
+    files = [(p, "") for p in found["videos"]] or pose_files(found["poses"], faults)
     anchors = [Named.of(path, observation=part) for path, part in files]
     ids = unique_ids(
         [part or (stem(p) if kind == "videos" else plain_stem(p)) for p, part in files],
@@ -209,19 +222,6 @@ def _from_files(
     ethogram = _ethogram(folder, labelled, exclude, background, progress)
     order = sorted(recordings, key=lambda r: natural(r.id))
     return Project(folder, project_name(folder), ethogram, tuple(order), ignore=tuple(exclude))
-
-
-def _pose_files(paths: Sequence[Path], faults: list[str]) -> list[tuple[Path, str]]:
-    """Return each pose file, or each recording of one that holds several, with its name ("": the only one)."""
-    files: list[tuple[Path, str]] = []
-    for path in paths:
-        try:
-            parts = formats.pose_parts(path)
-        except InputError as error:
-            faults.append(str(error))
-            parts = ()
-        files += [(path, part) for part in parts] if len(parts) > 1 else [(path, "")]
-    return files
 
 
 def _describe(

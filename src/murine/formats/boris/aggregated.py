@@ -93,6 +93,7 @@ FORMATS.add(
     "boris-aggregated",
     LabelFormat(
         "boris-aggregated", "BORIS aggregated events", (".tsv", ".csv"),
-        lambda path, head: find_sheet(head_text(head), _NEEDED) is not None, parse, write, lossy=LOSSY,
+        lambda path, head: find_sheet(head_text(head), _NEEDED) is not None, parse, write,
+        lossy=f"{LOSSY}; behaviours without a bout",
     ),
 )  # fmt: skip

@@ -127,6 +127,6 @@ FORMATS.add(
     "boris-tabular",
     LabelFormat(
         "boris-tabular", "BORIS tabular events, old and new layout", (".csv", ".tsv"),
-        _sniff, parse, write, lossy=LOSSY,
+        _sniff, parse, write, lossy=f"{LOSSY}; behaviours without a bout",
     ),
 )  # fmt: skip
