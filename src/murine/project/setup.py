@@ -25,22 +25,9 @@ from murine.video import VIDEO_SUFFIXES
 
 BACKGROUND = "background"
 _FILE_SUFFIXES = (
-    *(
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".h5",
-        ".hdf5",
-        ".gz",
-        ".parquet",
-        ".boris",
-        ".slp",
-        ".annot",
-        ".nwb",
-        ".json",
-    ),
-    *(".npy", ".mat"),
-)
+    ".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot", ".nwb", ".json",
+    ".npy", ".mat",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
