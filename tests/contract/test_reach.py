@@ -50,7 +50,8 @@ def build(name: str, **settings: object) -> Model:
     return model
 
 
-SEQUENCES = [name for name in MODELS if build(name).predicts == "all" and build(name).window is None]
+LEARNING = [name for name in MODELS if not MODELS[name].fitted]
+SEQUENCES = [n for n in LEARNING if build(n).predicts == "all" and build(n).window is None]
 BOUNDED = [name for name in SEQUENCES if None not in build(name).reach]
 CAN_BE_CAUSAL = [name for name in SEQUENCES if name in CAUSAL or "causal" in model_settings(name)]
 

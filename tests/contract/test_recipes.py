@@ -109,7 +109,8 @@ def test_its_network_builds_whole(name: str) -> None:
     features = 64 if MODELS[recipe.model].takes_features else None
     with torch.device("meta"):
         model = create_model(recipe.model, classes=8, features=features, settings=settings)
-    assert sum(p.numel() for p in model.parameters()) > 1000
+    values = [*model.parameters(), *model.buffers()]
+    assert sum(v.numel() for v in values) > 1000
 
 
 @each_recipe

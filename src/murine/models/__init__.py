@@ -14,6 +14,7 @@ from murine.models import (
     recurrent,
     temporal_conv,
     transformer,
+    trees,
 )
 from murine.models.contract import Batch, Model, Output
 from murine.models.factory import (
@@ -54,4 +55,5 @@ __all__ = [
     "setting_faults",
     "temporal_conv",
     "transformer",
+    "trees",
 ]

@@ -28,7 +28,8 @@ class ModelEntry:
     `build` is called with classes (and features, if its signature has them) and its settings. `published`
     is the parameter count in its paper, by Keras' rules; `counted`: the arguments that it was counted at.
     `tiny`: settings of a small version for tests. `read_weights`: reads a file of published weights in any
-    known layout as the state of such a model, and says which layout it met.
+    known layout as the state of such a model, and says which layout it met. `fitted`: it does not learn by
+    gradients, but is fitted at once (`train.trees`).
     """
 
     build: Callable[..., Model]
@@ -39,6 +40,7 @@ class ModelEntry:
     counted: Mapping[str, int] = field(default_factory=lambda: {"classes": 8})
     tiny: Mapping[str, Any] = field(default_factory=dict)
     read_weights: ReadWeights | None = None
+    fitted: bool = False
 
     @property
     def takes_features(self) -> bool:

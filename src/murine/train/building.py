@@ -26,6 +26,7 @@ def derived_settings(
         "size": given.seen_size,
         "flow_channels": CHANNELS[given.flow_encoding],
         "exclusive": exclusive,
+        "rounds": recipe.training.epochs,
         **({} if ethogram is None else {"tasks": task_table(ethogram)}),
     }
 

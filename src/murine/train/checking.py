@@ -69,10 +69,29 @@ def recipe_faults(recipe: Recipe) -> list[str]:
             )
         if "embedding" in MODELS[recipe.model].streams:
             faults += _embedding_faults(recipe)
+        if MODELS[recipe.model].fitted:
+            faults += _fitted_faults(recipe)
     try:
         make_steps(recipe.postprocess)
     except ConfigError as error:
         faults += error.faults
+    return faults
+
+
+def _fitted_faults(recipe: Recipe) -> list[str]:
+    """Return what a recipe asks of a model that does not learn by gradients and that it cannot do."""
+    training, why = recipe.training, f"'{recipe.model}' does not learn by gradients"
+    asked = {
+        "initial": training.initial, "freeze": training.freeze, "augment": training.augment,
+        "balance": training.balance != "none", "samples_per_epoch": training.samples_per_epoch,
+    }  # fmt: skip
+    faults = [f"training.{key}: {why}; leave it out" for key, given in asked.items() if given]
+    if training.loss not in ("cross_entropy", "binary_cross_entropy") or training.boundary_weight:
+        faults.append(
+            f"training.loss: {why}; use cross_entropy or binary_cross_entropy, without boundaries"
+        )
+    if training.watch != "loss":
+        faults.append("training.watch: trees are judged by their loss after each round; use 'loss'")
     return faults
 
 

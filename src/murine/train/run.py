@@ -20,6 +20,7 @@ from murine.errors import InputError
 from murine.files import results_folder, write_json
 from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
+from murine.models.trees import Trees
 from murine.pose.scaler import fit_scaler
 from murine.predict.describe import keep_backbone
 from murine.progress import SILENT, Progress
@@ -47,6 +48,7 @@ from murine.train.runs import (
 from murine.train.study import Study, described, frame_rate, open_study, rgb_statistics
 from murine.train.tensorboard import tensorboard_log
 from murine.train.transfer import begin, seen_before
+from murine.train.trees import fit_trees
 
 OWN_FILES = (
     MODEL_FILE, WEIGHTS_FILE, STATE_FILE, METRICS_FILE, CONFIG_FILE, SPLITS_FILE, ENVIRONMENT_FILE, BACKBONE_FILE,
@@ -173,18 +175,25 @@ def _train_split(
     _write_beside(study, split, folder, progress)
     with ExitStack() as stack:
         log = stack.enter_context(tensorboard_log(folder)) if settings.tensorboard else None
-        fit(
-            model,
-            _watchable(study, validation_set, progress),
-            train_set,
-            validation_set,
-            folder,
-            ethogram=study.ethogram,
-            class_weights=weights,
-            identity=identity,
-            progress=progress,
-            log=log,
-        )
+        if isinstance(model, Trees):
+            assert scaler is not None
+            fit_trees(
+                model, recipe, training, validation, scaler, folder,
+                ethogram=study.ethogram, class_weights=weights, progress=progress, log=log,
+            )  # fmt: skip
+        else:
+            fit(
+                model,
+                _watchable(study, validation_set, progress),
+                train_set,
+                validation_set,
+                folder,
+                ethogram=study.ethogram,
+                class_weights=weights,
+                identity=identity,
+                progress=progress,
+                log=log,
+            )
     run = TrainedRun(
         model=model,
         name=recipe.model,
