@@ -28,6 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "ensemble",
             "export",
             "scoring",
+            "rating",
             "reporting",
         }
     ),

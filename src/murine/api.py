@@ -34,6 +34,7 @@ from murine.project import (
     save_project,
     timeline,
 )
+from murine.rating import agree_paths as agree
 from murine.reporting import report, write_evaluation_report
 from murine.scoring import score_paths as score
 from murine.simulate import simulate
@@ -54,6 +55,7 @@ __all__ = [
     "Prediction",
     "Recording",
     "Timeline",
+    "agree",
     "apply",
     "check",
     "combine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ def score_paths(
     by recording id (a file's name without suffix). The frames come from a prediction or a project's
     recordings; for two bare label files from `fps` and `n_frames`. `background` names the behaviour that
     means "none of the others". Keys: `recordings` (their number), `pooled` (frame scores), `segments`, `each`
-    (per recording). Raises InputError where nothing meets or the behaviours differ.
+    (per recording), `bouts` (matched one by one), `intervals` (95 %, over recordings). Raises InputError
+    where nothing meets or the behaviours differ.
     """
     frames = _known_frames(predicted) | _known_frames(truth)
     one_each = _is_single(truth) and _is_single(predicted)
@@ -74,21 +75,26 @@ def score_paths(
         for id_ in common:
             name = id_ or Path(predicted).stem
             try:
-                each[name] = score_many([sides[0][id_].bouts], [sides[1][id_].bouts]).to_dict()
+                each[name] = _scored(sides, [id_])
             except InputError as error:
                 raise InputError(f"recording '{name}': {error}") from error
             task.advance()
-    pooled = score_many(
-        [sides[0][i].bouts for i in common], [sides[1][i].bouts for i in common]
-    ).to_dict()
+    pooled = _scored(sides, common)
     return {
         "recordings": len(common),
         "only_in_truth": sorted(set(sides[0]) - set(common)),
         "only_in_predicted": sorted(set(sides[1]) - set(common)),
         "pooled": pooled["frames"],
         "segments": pooled["segments"],
+        "bouts": pooled["bouts"],
+        "intervals": pooled["intervals"],
         "each": each,
     }
+
+
+def _scored(sides: Sequence[Mapping[str, Labelled]], ids: Sequence[str]) -> dict[str, Any]:
+    truth, predicted = ([side[id_].bouts for id_ in ids] for side in sides)
+    return score_many(truth, predicted, [sides[0][id_].timeline for id_ in ids]).to_dict()
 
 
 def _is_single(path: Path) -> bool:
@@ -107,8 +113,8 @@ def _is_prediction(path: Path) -> bool:
         return True  # to be refused by name where it is read
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Return the predictions of a folder, or else its label files, by recording id."""
+def find_labels(folder: Path) -> dict[str, Path]:
+    """Return the predictions of a folder, or else its label files, by recording id; raises InputError."""
     if any(predictions_folder(folder).glob("*.parquet")):
         return {p.stem: p for p in find_predictions(folder)}
     found: dict[str, Path] = {}
@@ -129,7 +135,9 @@ def _known_frames(path: Path) -> dict[str, Timeline]:
         project = load_project(path)
         return {r.id: recording_timeline(r) for r in project.recordings if project.is_labelled(r)}
     if path.is_dir():
-        return {i: read_prediction(p).timeline for i, p in _files(path).items() if _is_prediction(p)}
+        return {
+            i: read_prediction(p).timeline for i, p in find_labels(path).items() if _is_prediction(p)
+        }
     if path.is_file() and _is_prediction(path):
         return {path.stem: read_prediction(path).timeline}
     return {}
@@ -150,7 +158,7 @@ def _read_side(
             if r.id in frames
         }
     if path.is_dir():
-        files = _files(path)
+        files = find_labels(path)
     elif path.exists():
         files = {"" if one_each else path.stem: path}
     else:

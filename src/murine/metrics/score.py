@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from murine.errors import InputError, suggest
 from murine.metrics.frames import FrameScores, score_frames
+from murine.metrics.intervals import Interval, bootstrap_intervals, count_outcomes
+from murine.metrics.matching import BoutMatches, match_bouts
 from murine.metrics.segments import SegmentScores, score_segments
-from murine.types import Bouts, Ethogram
+from murine.types import Bouts, Ethogram, Timeline
 
 NONE = "none of these"
 """The background added where exclusive labels leave frames without a behaviour and name none."""
@@ -20,19 +22,24 @@ NONE = "none of these"
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Frame scores (the areas are None: labels have no probabilities), and segmental scores.
+    """Frame scores (the areas are None: labels have no probabilities), segmental scores, bouts one by one.
 
-    `segments`: over all behaviours, the background too; None where behaviours may overlap.
+    `segments`: over all behaviours, the background too; None where behaviours may overlap. `bouts`: a row per
+    behaviour; empty where no times were given. `intervals`: of 95 %, over recordings; empty for one alone.
     """
 
     frames: FrameScores
     segments: SegmentScores | None
+    bouts: tuple[BoutMatches, ...] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-like form."""
         return {
             "frames": self.frames.to_dict(),
             "segments": None if self.segments is None else self.segments.to_dict(),
+            "bouts": [row.to_dict() for row in self.bouts],
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }
 
 
@@ -46,27 +53,48 @@ def score_bouts(truth: Bouts, predicted: Bouts) -> LabelScores:
     return score_many([truth], [predicted])
 
 
-def score_many(truth: Sequence[Bouts], predicted: Sequence[Bouts]) -> LabelScores:
-    """Score several recordings together, their frames pooled; see `score_bouts`."""
+def score_many(
+    truth: Sequence[Bouts], predicted: Sequence[Bouts], timelines: Sequence[Timeline] | None = None
+) -> LabelScores:
+    """Score several recordings together, their frames pooled; see `score_bouts`.
+
+    With the times of their frames the bouts are matched too, at an intersection over union of .5.
+    """
     if len(truth) != len(predicted) or not truth:
         raise InputError(f"{len(truth)} true and {len(predicted)} predicted recordings do not pair")
-    for i, (a, b) in enumerate(zip(truth, predicted, strict=True)):
-        if a.n_frames != b.n_frames:
-            which = f"recording {i + 1} of {len(truth)}: " if len(truth) > 1 else ""
-            raise InputError(
-                f"{which}the truth has {a.n_frames} frames, the other labels {b.n_frames}; they belong "
-                "to different recordings or frame rates"
-            )
-    ethogram = _common([b.ethogram for b in (*truth, *predicted)])
-    true = [_frames(b, ethogram) for b in truth]
-    said = [_frames(b, ethogram) for b in predicted]
-    ethogram, true, said = _close(ethogram, true, said)
+    ethogram, (true, said) = common_frames([truth, predicted])
     for human, other in zip(true, said, strict=True):
         human[(other == -1).all(axis=1)] = -1  # what only one side looked at is nobody's fault
     pooled = score_frames(np.concatenate(true), None, ethogram, decided=np.concatenate(said))
-    if not ethogram.exclusive:
-        return LabelScores(pooled, None)
-    return LabelScores(pooled, score_segments([_columns(t) for t in true], [_columns(s) for s in said]))
+    segments = None
+    if ethogram.exclusive:
+        segments = score_segments([_columns(t) for t in true], [_columns(s) for s in said])
+    bouts: tuple[BoutMatches, ...] = ()
+    if timelines is not None:
+        bouts = match_bouts(ethogram.behaviours, true, said, timelines)
+    counts = [count_outcomes(t, s, ethogram) for t, s in zip(true, said, strict=True)]
+    return LabelScores(pooled, segments, bouts, bootstrap_intervals(counts, ethogram))
+
+
+def common_frames(
+    sides: Sequence[Sequence[Bouts]],
+) -> tuple[Ethogram, list[list[NDArray[np.int8]]]]:
+    """Return the ethogram of all, and for each side the (T, C) frames of each recording in its columns.
+
+    Recordings come in the same order on each side. Raises InputError for other numbers of frames and for
+    other behaviours; see `score_bouts`.
+    """
+    for i, rows in enumerate(zip(*sides, strict=True)):
+        lengths = [bouts.n_frames for bouts in rows]
+        if len(set(lengths)) > 1:
+            which = f"recording {i + 1} of {len(sides[0])}: " if len(sides[0]) > 1 else ""
+            raise InputError(
+                f"{which}the truth has {lengths[0]} frames, the other labels "
+                f"{', '.join(str(n) for n in lengths[1:])}; they belong "
+                "to different recordings or frame rates"
+            )
+    ethogram = _common([bouts.ethogram for side in sides for bouts in side])
+    return _close(ethogram, [[_frames(bouts, ethogram) for bouts in side] for side in sides])
 
 
 def _common(ethograms: Sequence[Ethogram]) -> Ethogram:
@@ -112,13 +140,13 @@ def _frames(bouts: Bouts, ethogram: Ethogram) -> NDArray[np.int8]:
 
 
 def _close(
-    ethogram: Ethogram, true: list[NDArray[np.int8]], said: list[NDArray[np.int8]]
-) -> tuple[Ethogram, list[NDArray[np.int8]], list[NDArray[np.int8]]]:
+    ethogram: Ethogram, sides: list[list[NDArray[np.int8]]]
+) -> tuple[Ethogram, list[list[NDArray[np.int8]]]]:
     """Add a background column where exclusive labels leave a frame without a behaviour."""
     if not ethogram.exclusive or ethogram.background is not None:
-        return ethogram, true, said
-    if not any((t == 0).all(axis=1).any() for t in (*true, *said)):
-        return ethogram, true, said
+        return ethogram, sides
+    if not any((table == 0).all(axis=1).any() for side in sides for table in side):
+        return ethogram, sides
 
     def closed(table: NDArray[np.int8]) -> NDArray[np.int8]:
         seen = (table != -1).any(axis=1)
@@ -126,7 +154,7 @@ def _close(
         return np.column_stack([table, none])
 
     wider = Ethogram((*ethogram.behaviours, NONE), background=NONE)
-    return wider, [closed(t) for t in true], [closed(s) for s in said]
+    return wider, [[closed(table) for table in side] for side in sides]
 
 
 def _columns(frames: NDArray[np.int8]) -> NDArray[np.int64]:
