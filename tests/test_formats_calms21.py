@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from murine.config import InputSettings
 from murine.data import source
 from murine.errors import InputError
 from murine.formats import calms21, json_index
+from murine.predict.inputs import find_jobs
 from murine.project import check, init, load_bouts, load_pose, load_project
 from murine.types import LabelChoice, Timeline
 
@@ -139,6 +141,16 @@ def test_a_project_of_one_file(tmp_path: Path) -> None:
     # Both lie in one file: what is cached of them must not be mixed up.
     assert first.keys() != second.keys()
     assert first.hashes["pose"] != second.hashes["pose"]
+
+
+def test_predicting_one_file_means_all_its_sequences(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "x.json", task1())
+    run = SimpleNamespace(sees=("pose",), name="net", fps=30.0, tracks=True)
+    run.recipe = SimpleNamespace(input=SimpleNamespace(views=()))
+    jobs = find_jobs(run, [path], None)  # type: ignore[arg-type]
+    assert [j.recording.id for j in jobs] == [n.replace("/", "_") for n in (FIRST, SECOND)]
+    poses = [formats.read_pose(path, formats.chosen_part(j.recording)) for j in jobs]
+    assert [len(p) for p in poses] == [5, 4]
 
 
 def test_the_json_is_not_parsed_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

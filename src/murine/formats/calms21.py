@@ -157,7 +157,14 @@ def describe(path: Path) -> PoseSummary:
 
 def parse(path: Path) -> LabelTable:
     """Read the annotations of all sequences; raises InputError that names the sequence."""
-    path = Path(path)
+    path = require_file(Path(path), "CalMS21 file")
+    status = path.stat()
+    return _parsed(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: Path, size: int, changed: int) -> LabelTable:
+    """Return the labels of a file; kept, for each of its many recordings asks for them."""
     found, _ = _sequences(path)
     rows: list[LabelRow] = []
     declared: dict[str, None] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from murine import formats
@@ -17,7 +17,7 @@ from murine.files import require_file
 from murine.project import PROJECT_FILE, Project, load_pose, load_project, select, timeline
 from murine.project.gather import expand
 from murine.train.runs import TrainedRun
-from murine.types import Recording
+from murine.types import LabelChoice, Recording
 from murine.video import VIDEO_SUFFIXES
 
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\n]')
@@ -37,9 +37,10 @@ def find_jobs(
 ) -> list[Job]:
     """Return the recordings that some files and folders mean, each name once.
 
-    A project folder means its recordings, those without labels first; another folder its videos; a
-    pattern the files it finds, for shells that do not look. `fps`: frames per second of pose files. `only`:
-    of a project, the recordings with these values in these columns, such as "camera=left".
+    A project folder means its recordings, those without labels first; another folder its videos; a pose file
+    of several recordings each of them; a pattern the files it finds, for shells that do not look. `fps`:
+    frames per second of pose files. `only`: of a project, the recordings with these values in these columns,
+    such as "camera=left".
     Raises InputError for inputs (all of them) that are missing or do not suit the model's streams, or
     two of one name.
     """
@@ -87,7 +88,17 @@ def _jobs_of(run: TrainedRun, path: Path, fps: float | None, only: Sequence[str]
         raise InputError(
             f"{path}: no file is found by this pattern (from {Path.cwd()}). Check the folder."
         )
-    return [_file_job(run, path, fps)]
+    return _by_part(_file_job(run, path, fps))
+
+
+def _by_part(job: Job) -> list[Job]:
+    """Return a job for each recording of a pose file that holds several, else the job itself."""
+    recording = job.recording
+    parts = formats.pose_parts(recording.pose) if recording.pose is not None else ()
+    if len(parts) < 2:
+        return [job]
+    named = [(_NOT_IN_NAMES.sub("_", part), LabelChoice(observation=part)) for part in parts]
+    return [replace(job, recording=replace(recording, id=name, choice=c)) for name, c in named]
 
 
 def open_job(run: TrainedRun, job: Job, embedder: Embedder | None = None) -> Source:
