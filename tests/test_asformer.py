@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.bench_attention import kept_bytes
 from murine.errors import ConfigError
 from murine.models import Model, create_model
 from murine.models.local_attention import Neighbourhood, window_sides
@@ -161,3 +162,12 @@ def test_what_does_not_go_together_is_refused() -> None:
         build(causal=True)
     with pytest.raises(ConfigError, match="reduce_keys must be at most maps = 8"):
         build(reduce_keys=9)
+
+
+def test_training_keeps_no_more_than_three_times_what_ms_tcn_pp_keeps() -> None:
+    """Counted, not measured; the released code is reported to need eight times as much."""
+    batch = {"pose": draw(1, 1500, 28)}
+    models = [create_model(name, classes=4, features=28) for name in ("asformer", "ms_tcn_pp")]
+    ours, theirs = (kept_bytes(model, batch) for model in models)
+    assert theirs > 41 * 64 * 1500 * 4
+    assert ours < 3 * theirs

@@ -291,7 +291,7 @@ def test_it_is_rebuilt_from_the_name_and_settings_of_its_network(folder: Path, t
     ("settings", "message"),
     [
         ({"member": PER_BEHAVIOUR}, "cannot be 'per_behaviour' itself"),
-        ({"member": "ms_tcn"}, "unknown model 'ms_tcn'. Did you mean 'ms_tcn_pp'"),
+        ({"member": "ms_tcnpp"}, "unknown model 'ms_tcnpp'. Did you mean 'ms_tcn_pp'"),
         ({"settings": [1]}, "'settings' must be a table; came"),
         ({"settings": {"maps": object()}}, "has at 'maps' what no table can hold"),
         ({"settings": {"dropout": float("nan")}}, "not finite at 'dropout'"),

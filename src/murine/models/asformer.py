@@ -9,7 +9,7 @@ computed in blocks, at the cost of the windows.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,34 @@ FrameNorm = Literal["instance", "layer"]
 _EPSILON = 1e-5
 
 
+class _InstanceNorm(torch.autograd.Function):
+    """Each channel less its mean and over its deviation, both of the real frames of a recording.
+
+    A function of its own, so that nothing is kept for the gradient but what came in: the library's has no mask.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, C), mask (B, T, 1) of ones and zeros -> (B, T, C)."""
+        values, real = x.float(), mask.float()
+        frames = real.sum(1, keepdim=True).clamp(min=1)
+        mean = (values * real).sum(1, keepdim=True) / frames
+        centred = values - mean
+        scale = torch.rsqrt((centred.square() * real).sum(1, keepdim=True) / frames + _EPSILON)
+        ctx.save_for_backward(x, mask, mean, scale, frames)
+        return centred.mul_(scale).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of x."""
+        x, mask, mean, scale, frames = ctx.saved_tensors
+        slope = slopes[0].float()
+        normed = (x.float() - mean) * scale
+        share = mask.float() / frames
+        along = slope.sum(1, keepdim=True) + normed * (slope * normed).sum(1, keepdim=True)
+        return ((slope - share * along) * scale).to(x.dtype), None
+
+
 class Norm(nn.Module):
     """Normalisation without weights: "instance", each channel over the real frames of a recording; "layer", the
     channels of each frame, which no other frame decides.
@@ -41,12 +69,8 @@ class Norm(nn.Module):
         """(B, T, C), mask (B, T, 1) of ones and zeros -> (B, T, C)."""
         if self.kind == "layer":
             return F.layer_norm(x, x.shape[2:], eps=_EPSILON)
-        values = x.float()
-        frames = mask.float().sum(1, keepdim=True).clamp(min=1)
-        mean = (values * mask).sum(1, keepdim=True) / frames
-        centred = values - mean
-        variance = (centred.square() * mask).sum(1, keepdim=True) / frames
-        return (centred * torch.rsqrt(variance + _EPSILON)).to(x.dtype)
+        normed: Tensor = _InstanceNorm.apply(x, mask)  # type: ignore[no-untyped-call]
+        return normed
 
 
 class Block(nn.Module):
@@ -91,12 +115,14 @@ class Block(nn.Module):
         return whole
 
     def _dilated(self, x: Tensor) -> Tensor:
-        """Return the dilated convolution of rows: three shifted copies side by side times one matrix."""
+        """Return the dilated convolution of rows: three shifted views, each times the matrix of its tap."""
         conv, frames = self.dilated, x.shape[1]
         step = conv.dilation[0]
         padded = F.pad(x, (0, 0, 2 * step, 0) if conv.past else (0, 0, step, step))
-        taps = torch.cat([padded[:, at : at + frames] for at in (0, step, 2 * step)], dim=2)
-        return F.linear(taps, conv.weight.transpose(1, 2).flatten(1), conv.bias)
+        first, second, third = (padded[:, at : at + frames] for at in (0, step, 2 * step))
+        weights = conv.weight.unbind(2)
+        middle = F.linear(second, weights[1], conv.bias)
+        return middle + F.linear(first, weights[0]) + F.linear(third, weights[2])
 
 
 def pointwise(x: Tensor, *convolutions: nn.Conv1d) -> Tensor:
