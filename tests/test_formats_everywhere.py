@@ -252,15 +252,17 @@ def test_movement_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(api.pose_from_movement(dataset)[0]) == 6  # reading needs no extra
 
 
-def test_pose_of_one_video_in_a_file_of_several(tmp_path: Path) -> None:
-    """A project of videos takes its part of an NWB file by the video's name."""
+def test_videos_share_a_pose_file(tmp_path: Path) -> None:
+    """Each video takes its part of an NWB file of two cameras, by its name."""
     (tmp_path / "pose").mkdir()
-    nwb_new(tmp_path / "pose/top.nwb", ("top.mp4", "side.mp4"))
-    make_video(tmp_path / "videos/top.mp4", frames=5)
-    make_labels(tmp_path / "labels/top.csv", [(0, 2, "dig"), (3, 4, "rest")], 5)
+    nwb_new(tmp_path / "pose/session.nwb", ("top.mp4", "side.mp4"))
+    for i, name in enumerate(("top", "side")):
+        make_video(tmp_path / f"videos/{name}.mp4", frames=5, seed=i)
+        make_labels(tmp_path / f"labels/{name}.csv", [(0, 2, "dig"), (3, 4, "rest")], 5)
     init(
         tmp_path / "study", videos=[str(tmp_path / "videos")], poses=[str(tmp_path / "pose")],
         labels=[str(tmp_path / "labels")],
     )  # fmt: skip
     project = load_project(tmp_path / "study")
-    assert load_pose(project, project.recordings[0]).xy[0, 1, 0].tolist() == [100, 101]
+    first = {r.id: load_pose(project, r).xy[0, 1, 0].tolist() for r in project.recordings}
+    assert first == {"top": [100, 101], "side": [1100, 1101]}

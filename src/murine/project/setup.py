@@ -170,9 +170,10 @@ def _from_files(
         [p for p, _ in files],
         folder,
     )
-    others = found["poses"] if kind == "videos" else []
-    pose_of, unpaired = pair(anchors, [Named.of(p) for p in others], "pose file", what)
-    faults += unpaired.values()
+    others = pose_files(found["poses"], faults) if kind == "videos" else []
+    poses = [Named.of(p, observation=part, media=[part] if part else ()) for p, part in others]
+    pose_of, unpaired = pair(anchors, poses, "pose file", what)
+    faults += _mistakes(unpaired, [others[o][0] for o in pose_of], [p for p, _ in others])
     items = _describe(found["labels"], choice, faults, progress)
     subjects = {subject for item in items for subject in item.summary.subjects}
     if items and choice.subject not in (None, "all", *subjects):
@@ -180,12 +181,10 @@ def _from_files(
             f"no label file has a subject '{choice.subject}'.{suggest(choice.subject or '', subjects)}"
         )
     labels_of, unpaired = pair(anchors, [item.named for item in items], "label file", what)
-    taken = {items[o].path for o in labels_of}
-    # A file of many observations may hold some of other videos; a file that fits nothing is a mistake.
-    faults += [text for o, text in unpaired.items() if items[o].path not in taken]
+    faults += _mistakes(unpaired, [items[o].path for o in labels_of], [item.path for item in items])
     if faults:
         raise ProjectError(folder, faults)
-    pose_at = {a: others[o] for o, a in pose_of.items()}
+    pose_at = {a: others[o][0] for o, a in pose_of.items()}
     labels_at = {a: items[o] for o, a in labels_of.items()}
     if kind == "poses" and fps is None:
         said = sorted({item.summary.fps for item in items if item.summary.fps is not None})
@@ -209,6 +208,11 @@ def _from_files(
     ethogram = _ethogram(folder, labelled, exclude, background, progress)
     order = sorted(recordings, key=lambda r: natural(r.id))
     return Project(folder, project_name(folder), ethogram, tuple(order), ignore=tuple(exclude))
+
+
+def _mistakes(unpaired: Mapping[int, str], taken: Collection[Path], paths: Sequence[Path]) -> list[str]:
+    """Return the faults of files that fit nothing: one of many recordings may hold some of other videos."""
+    return [text for o, text in unpaired.items() if paths[o] not in taken]
 
 
 def _describe(
