@@ -32,6 +32,11 @@ PROMISED = {
         "tvl1_torch, one core",
         "tvl1_torch, ",
     ),
+    "networks": (
+        "srs_sharing 8x64x64 predicts, float32, torch",
+        "c3d 8x32x32 trains, bfloat16, torch",
+        "small_cnn 32x32 predicts, float32, torch",
+    ),
     "models": ("baseline_sharing predicts", "srs_sharing trains", "ms_tcn_pp predicts"),
     "windows": ("c3d, 6 of 8", "c3d, 7 of 8", "i3d_rgb, 15 of 16"),
 }
