@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import io
 
 from murine.errors import InputError
 from murine.files import require_file
@@ -93,6 +92,8 @@ def _row(path: Path, start: int, stop: int, name: str, where: str) -> LabelRow:
 
 
 def _mat(path: Path) -> LabelTable:
+    from scipy import io  # a quarter of a second that few need
+
     try:
         held = io.loadmat(str(path), squeeze_me=True, struct_as_record=False, variable_names=_STRUCTURES)
     except Exception as error:
@@ -140,6 +141,8 @@ def _structure(path: Path, behaviour: str, item: Any) -> list[LabelRow]:
 
 def _sniff(path: Path, head: bytes) -> bool:
     if head.startswith(_MATLAB):
+        from scipy import io
+
         try:
             return any(name in _STRUCTURES for name, _, _ in io.whosmat(str(path)))
         except Exception:  # whatever scipy meets in a damaged file

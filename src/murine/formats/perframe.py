@@ -72,7 +72,8 @@ def _is_table(rows: Sequence[Sequence[str]]) -> bool:
     plain = [names[i] for i in places]
     if not plain or any(not n or re.fullmatch(r"[-+.\d]+", n) for n in plain):
         return False
-    if names[0].lower() in ("frame", "scorer") or (number and plain[0].lower() == BACKGROUND):
+    others = "frame" in [n.lower() for n in names] or names[0].lower() == "scorer"
+    if others or (number and plain[0].lower() == BACKGROUND):
         return False
     if [_word(n) in _NAME for n in plain] == [True]:
         return True
