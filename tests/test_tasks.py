@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_study import FPS, make_pose, pose_recipe
+from small_study import FPS, make_pose, pose_recipe, pose_study
 from torch import Tensor
 
 from murine.config import Recipe, TrainingSettings
+from murine.data.sampling import task_order, task_turns
 from murine.errors import ConfigError, InputError, ProjectError
 from murine.formats import write_pose
 from murine.models import Model, create_model
@@ -279,3 +280,22 @@ def test_real_sessions_have_two_streams(tmp_path: Path) -> None:
         streams = recording.labels.read_text().count("type") if recording.labels else 0
         known = (frames[:, 4:] != -1).all(1).mean()
         assert known == 0 if streams == 1 else known > 0.99
+
+
+def test_tasks_take_turns() -> None:
+    known = np.array([[1, 0], [1, 0], [1, 1], [1, 0], [0, 1]], dtype=bool)
+    order = task_order(known, np.random.default_rng(0))
+    first, second = order[0::2], order[1::2]
+    assert sorted(first % 5) == [0, 1, 2, 3]
+    assert sorted(second % 5) == [2, 2, 4, 4]
+    assert len(set(order.tolist())) == 8, "a window that comes again has other random numbers"
+    assert task_turns(known).tolist() == [1, 1, 3, 1, 2]
+    assert len(task_order(known, np.random.default_rng(0), 20)) == 20
+
+
+def test_training_goes_through_the_tasks_by_turns(study: Path, tmp_path: Path) -> None:
+    turns = task_recipe(balance="tasks", batch_size=1, accumulate=2)
+    run = load_run(train(study, turns, folder=tmp_path / "turns"))
+    assert run.recipe.training.balance == "tasks"
+    with pytest.raises(ConfigError, match="'tasks' is for a project with tasks"):
+        train(pose_study(tmp_path / "plain"), pose_recipe(balance="tasks"))

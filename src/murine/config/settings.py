@@ -163,8 +163,8 @@ class TrainingSettings(_Checked):
     everything learns, at `thaw_factor` times the rate. `watch`: what tells the best epoch, "loss" or "pr_auc"
     of the validation recordings. `balance`: how rare behaviours come to weigh more, beside `class_weights`:
     "none"; "draw" (windows drawn so that each comes equally often); "overlap" (rarer ones cut into windows
-    that overlap more); "duplicate" (windows of rarer ones repeated). `per_behaviour`: a network of its own for
-    each behaviour, which only tells it from everything else. `compile`: torch.compile.
+    that overlap more); "duplicate" (windows of rarer ones repeated); "tasks" (a window of each task by
+    turns). `per_behaviour`: a network of its own for each behaviour, which only tells it from everything else. `compile`: torch.compile.
     """
 
     epochs: int = rule(85, low=1)
@@ -200,7 +200,7 @@ class TrainingSettings(_Checked):
     freeze_epochs: int = rule(0, low=0)
     thaw_factor: float = rule(1.0, above=0)
     watch: str = rule("loss", choices=("loss", "pr_auc"))
-    balance: str = rule("none", choices=("none", "draw", "overlap", "duplicate"))
+    balance: str = rule("none", choices=("none", "draw", "overlap", "duplicate", "tasks"))
     per_behaviour: bool = False
     compile: bool = False
 

@@ -18,11 +18,11 @@ from murine.config import WindowSettings
 from murine.data.augment import CROP, PHASE, Clip, augment_clip, check_augment, cut_clip
 from murine.data.cutting import Cutter
 from murine.data.prepared import PICTURES, TABLES, Prepared
-from murine.data.sampling import balanced_shares, clip_labels, epoch_order
+from murine.data.sampling import balanced_shares, clip_labels, epoch_order, task_order, task_turns
 from murine.data.windows import Predicts, stride_in_samples
 from murine.errors import InputError
 from murine.pose.scaler import Scaler
-from murine.types import UNLABELLED, FloatArray
+from murine.types import UNLABELLED, Ethogram, FloatArray
 
 Item = dict[str, Tensor]
 
@@ -35,7 +35,8 @@ class WindowDataset(Dataset[Item]):
     `train_stride_s`, and `window.tail`, `augment`, `samples_per_epoch` and `balance` apply; without, every window
     of `predict_stride_s` is there, in order. `balance`: "none"; "draw", every behaviour is drawn equally often;
     "overlap", rarer behaviours have windows that start closer together; "duplicate", theirs are repeated; a
-    window counts for the rarest behaviour that it shows. `scaler` brings the pose features to the scale the
+    window counts for the rarest behaviour that it shows; "tasks", a window of each task by turns.
+    `scaler` brings the pose features to the scale the
     model was trained with; unknown ones (NaN) become 0. `cut_size`: height and width of the part of the
     pictures that an item shows, the middle or with the augmentation "random_crop" any; (0, 0): all.
 
@@ -85,6 +86,7 @@ class WindowDataset(Dataset[Item]):
                 '(input.spacing_s), or window.tail = "keep", which repeats the last picture'
             )
         self._shares: FloatArray | None = None
+        self._known: NDArray[np.bool_] | None = None
         if train:
             labels = self._cutter.shown(self._windows)
             kept = (labels != UNLABELLED).any(axis=1)
@@ -94,7 +96,9 @@ class WindowDataset(Dataset[Item]):
                     "choose another label rule (window.label) or shorter windows (window.frames)"
                 )
             self._windows, labels = self._windows.at(kept), labels[kept]
-            if balance == "draw":
+            if balance == "tasks":
+                self._known = _tasks_known(labels, self.ethogram)
+            elif balance == "draw":
                 self._shares = balanced_shares(labels)
             elif balance != "none":
                 self._windows = self._cutter.balanced(self._windows, labels, balance)
@@ -114,6 +118,8 @@ class WindowDataset(Dataset[Item]):
         if not self.train:
             return list(range(len(self)))
         rng = np.random.default_rng([self._seed, self._epoch])
+        if self._known is not None:
+            return [int(i) for i in task_order(self._known, rng, self._samples)]
         return [int(i) for i in epoch_order(len(self), rng, self._samples, self._shares)]
 
     def label_counts(self) -> FloatArray:
@@ -128,6 +134,8 @@ class WindowDataset(Dataset[Item]):
         return self._cutter.counts(self._windows, lambda labels: labels != UNLABELLED, self._times())
 
     def _times(self) -> FloatArray | None:
+        if self._known is not None:
+            return task_turns(self._known)
         return None if self._shares is None else self._shares * len(self)
 
     def __getitem__(self, index: int) -> Item:
@@ -231,6 +239,12 @@ def _padded(values: NDArray[np.generic], size: int, *, repeat: bool) -> NDArray[
 def _stride(prepared: Prepared, window: WindowSettings, train: bool) -> int:
     seconds = window.train_stride_s if train else window.predict_stride_s
     return stride_in_samples(seconds, window.frames, prepared.timeline, prepared.sampling)
+
+
+def _tasks_known(labels: NDArray[np.int8], ethogram: Ethogram) -> NDArray[np.bool_]:
+    """Return (N, K) which windows carry labels of which tasks."""
+    columns = [ethogram.columns(task) for task in ethogram.tasks] or [slice(None)]
+    return np.stack([(labels[:, part] != UNLABELLED).any(axis=1) for part in columns], axis=1)
 
 
 def _check_alike(prepared: Sequence[Prepared]) -> None:

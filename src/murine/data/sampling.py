@@ -228,10 +228,39 @@ def epoch_order(
         chosen = np.concatenate(rounds)[:number]
     else:
         chosen = rng.choice(windows, number, p=shares)
-    # The repetition's number goes into the index, from which a window's random numbers are derived.
+    return _numbered(chosen, windows)
+
+
+def task_turns(known: NDArray[np.bool_]) -> FloatArray:
+    """Return (N,) how often each window comes in an epoch of `task_order`, on the average."""
+    counts = known.sum(axis=0)
+    shares = np.where(known, counts.max() / np.maximum(counts, 1), 0.0)
+    return np.asarray(shares.sum(axis=1))
+
+
+def task_order(known: NDArray[np.bool_], rng: np.random.Generator, samples: int = 0) -> IntArray:
+    """Return the order of an epoch in which tasks take turns: a window of the first, of the second, ...
+
+    `known`: (N, K) which windows carry labels of which tasks. Each task has as many turns as the one with most
+    windows, those of tasks with fewer coming again in another order; a task without any has none. `samples`:
+    windows in all, 0: all turns. Index N x k + i is window i for the k-th time again.
+    """
+    turns = int(known.sum(axis=0).max())
+    rows = []
+    for own in (np.flatnonzero(column) for column in known.T):
+        if len(own):
+            rounds = [rng.permutation(own) for _ in range(-(-turns // len(own)))]
+            rows.append(np.concatenate(rounds)[:turns])
+    chosen = np.stack(rows, axis=1).ravel()
+    wanted = samples or len(chosen)
+    return _numbered(np.resize(chosen, wanted), len(known))
+
+
+def _numbered(chosen: IntArray, windows: int) -> IntArray:
+    """Return windows with how often each has come before in its index, from which its random numbers follow."""
     order = np.argsort(chosen, kind="stable")
     ranked = chosen[order]
     first = np.searchsorted(ranked, ranked)
-    repeat = np.empty(number, dtype=np.int64)
-    repeat[order] = np.arange(number) - first
+    repeat = np.empty(len(chosen), dtype=np.int64)
+    repeat[order] = np.arange(len(chosen)) - first
     return np.asarray(chosen + windows * repeat)

@@ -136,6 +136,8 @@ def check_suits(recipe: Recipe, project: Project) -> None:
             make_loss(recipe.training, exclusive=project.ethogram.exclusive, ethogram=project.ethogram)
         except ConfigError as error:
             faults += [f"{error.source}: {fault}" for fault in error.faults]
+    if recipe.training.balance == "tasks" and not project.ethogram.tasks:
+        faults.append("training.balance: 'tasks' is for a project with tasks, and this one has none")
     for step in recipe.postprocess:
         names = _unknown(
             "behaviour", step.get("behaviours", ()), dict.fromkeys(project.ethogram.behaviours)
