@@ -129,12 +129,15 @@ def figures_of(
             ways = ways_of(case, network, given, precision, verb)
             if peer is not None:
                 ways["keras"] = peer.asking(verb)
-            for way, seconds in by_turns(ways, rounds).items():
+            taken = by_turns(ways, rounds)
+            floor_is = f"{passes} x {work / 1e6:,.1f} M multiply-adds each at {rate / 1e9:,.0f} G/s"
+            if ways.keys() > taken.keys():
+                floor_is += "; Keras' own program broke down at this"
+            for way, seconds in taken.items():
                 name = f"{case.title} {verb}, {precision}, {way}"
-                floor_is = f"{passes} x {work / 1e6:,.1f} M multiply-adds each at {rate / 1e9:,.0f} G/s"
                 floors.append(Figure(name, batch / seconds, case.unit, rate / work / passes, floor_is))
-            if peer is not None:
-                peers += beside(floors[-len(ways) :], peer)
+            if "keras" in taken and peer is not None:
+                peers += beside(floors[-len(taken) :], peer)
     return [*floors, *peers]
 
 
@@ -214,12 +217,21 @@ def multiply_adds(case: Case) -> float:
 
 
 def by_turns(ways: Mapping[str, Step], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each way, all taken in turn after a step each that warms up."""
+    """Return the median seconds of each way, all taken in turn after a step each that warms up.
+
+    A way whose process breaks down is left out: TensorFlow's does at training SRS in bfloat16.
+    """
     times: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds + 1):
         for way, step in ways.items():
+            if way not in times:
+                continue
             began = time.perf_counter()
-            told = step()
+            try:
+                told = step()
+            except KerasStoppedError:
+                del times[way]
+                continue
             # Keras' process takes its own time.
             taken = told if isinstance(told, float) else time.perf_counter() - began
             if turn:
@@ -236,35 +248,41 @@ def beside(figures: list[Figure], keras: Keras) -> list[Figure]:
     ]
 
 
+class KerasStoppedError(RuntimeError):
+    """The process with Keras has ended by itself."""
+
+
 class Keras:
-    """A process with Keras that builds and times networks when asked."""
+    """A process with Keras that builds and times networks when asked; begun anew where it breaks down."""
 
     def __init__(self, python: str) -> None:
-        self._process = subprocess.Popen(
-            [python, str(WORKER), str(torch.get_num_threads())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        told = self._answer()
+        self._command = [python, str(WORKER), str(torch.get_num_threads())]
+        self._process: subprocess.Popen[str] | None = None
+        self._built: dict[str, object] = {}
+        told = self._start()
         self.about = (
             f"no floor but a peer: Keras {told['keras']} on TensorFlow {told['tensorflow']}, tf.function, "
             f"{told['threads']} threads, the same network by turns with ours"
         )
 
+    def _start(self) -> dict[str, Any]:
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self._answer()
+
     def build(self, case: Case, precision: str, batch: int, parameters: int) -> None:
         """Build a network. Raises RuntimeError where it has not as many parameters as ours."""
         width = case.settings.get("width", 1.0)
-        told = self._ask(
-            {
-                "build": case.name,
-                "precision": precision,
-                "width": width,
-                "size": case.size,
-                "frames": case.frames,
-                "batch": batch,
-            }
-        )
+        self._built = {
+            "build": case.name,
+            "precision": precision,
+            "width": width,
+            "size": case.size,
+            "frames": case.frames,
+            "batch": batch,
+        }
+        told = self._ask(self._built)
         if told["parameters"] != parameters:
             raise RuntimeError(
                 f"{case.name}: Keras' build has {told['parameters']:,} parameters, ours {parameters:,}; "
@@ -275,25 +293,33 @@ class Keras:
         """Return what has Keras take one step, and gives its seconds."""
         return lambda: float(self._ask({"time": verb, "repeats": 1})["seconds"])
 
-    def close(self) -> None:
-        """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
+    def close(self) -> int:
+        """End the process; return its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             with suppress(BrokenPipeError):  # of one that has ended by itself
                 pipe.close()
-        self._process.wait(30)
+        return process.wait(30)
 
-    def _ask(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, object]) -> dict[str, Any]:
+        if self._process is None:  # it broke down at an earlier request
+            self._start()
+            if request is not self._built:
+                self._ask(self._built)
+        assert self._process is not None
         assert self._process.stdin is not None
         print(json.dumps(request), file=self._process.stdin, flush=True)
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
+        assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            self.close()
-            raise RuntimeError(f"{KERAS_PYTHON}: stopped with code {self._process.returncode}")
+            raise KerasStoppedError(f"{KERAS_PYTHON}: stopped with code {self.close()}")
         told: dict[str, Any] = json.loads(line)
         return told
 

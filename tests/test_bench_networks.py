@@ -19,20 +19,24 @@ C3D = next(case for case in SMALL if case.name == "c3d")
 WORKER = """
 import json, sys
 print(json.dumps({"keras": "3.0", "tensorflow": "2.0", "threads": int(sys.argv[1])}), flush=True)
+built = False
 for line in sys.stdin:
     asked = json.loads(line)
     if "build" in asked:
         assert (asked["size"], asked["frames"], asked["batch"]) == ([32, 32], 8, 2), asked
+        built = True
         print(json.dumps({"parameters": PARAMETERS}), flush=True)
     else:
-        assert asked["time"] in ("predicts", "trains")
+        assert built and asked["time"] in ("predicts", "trains")
+        if asked["time"] == "BREAKS":
+            raise SystemExit(9)
         print(json.dumps({"seconds": 0.5}), flush=True)
 """
 
 
-def worker(folder: Path, monkeypatch: pytest.MonkeyPatch, parameters: int) -> Keras:
+def worker(folder: Path, monkeypatch: pytest.MonkeyPatch, parameters: int, breaks: str = "") -> Keras:
     script = folder / "worker.py"
-    script.write_text(WORKER.replace("PARAMETERS", str(parameters)))
+    script.write_text(WORKER.replace("PARAMETERS", str(parameters)).replace("BREAKS", breaks))
     monkeypatch.setattr(bench_networks, "WORKER", script)
     return Keras(sys.executable)
 
@@ -62,6 +66,26 @@ def test_figures_stand_over_the_floor_and_beside_keras(
         trains = figures[f"c3d 8x32x32 trains, {precision}, torch"]
         assert trains.floor == pytest.approx(rate / work / 3)
         assert f"c3d 8x32x32 trains, {precision}, openvino" not in figures
+
+
+def test_where_keras_breaks_down_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = create_model("c3d", classes=8, settings={"width": 0.125, "frames": 8, "size": [32, 32]})
+    monkeypatch.setattr(bench_networks, "by_openvino", lambda *_: None)
+    keras = worker(tmp_path, monkeypatch, model.keras_parameters(), breaks="predicts")
+    case = Case(C3D.name, C3D.size, C3D.frames, C3D.settings, keras=True)
+    try:
+        figures = {f.name: f for f in figures_of(case, RATES, keras, rounds=1, batch=2)}
+    finally:
+        keras.close()
+    start = "c3d 8x32x32 {}, float32, "
+    assert start.format("predicts") + "keras" not in figures
+    assert start.format("predicts") + "torch beside Keras" not in figures
+    assert "broke down" in figures[start.format("predicts") + "torch"].floor_is
+    # it was begun anew, with the same network
+    assert figures[start.format("trains") + "keras"].measured == 4.0
+    assert "broke down" not in figures[start.format("trains") + "torch"].floor_is
 
 
 def test_another_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
