@@ -20,6 +20,7 @@ from murine.models.blocks import (
     leaky_relu,
     max_pool,
     max_pool_reference,
+    max_pool_relu,
     relu,
     same_padding,
     same_size,
@@ -119,16 +120,6 @@ def test_taps_left_out_change_neither_output_nor_gradient(
         torch.testing.assert_close(got, wanted)
 
 
-def test_short_axes_are_right_in_half_precision() -> None:
-    """oneDNN 3 gives NaN here if it is given the whole kernel."""
-    conv = SameConv3d(8, 12, 5)
-    x = torch.randn(4, 8, 1, 6, 8).contiguous(memory_format=torch.channels_last_3d)
-    with torch.no_grad():
-        plain = conv(x)
-        with torch.autocast("cpu", torch.bfloat16):
-            torch.testing.assert_close(conv(x).float(), plain, rtol=0.05, atol=0.05)
-
-
 def test_pointwise_convolution_has_the_same_gradient_in_both_layouts() -> None:
     conv = SameConv3d(4, 3, 1)
     x = torch.randn(2, 4, 2, 3, 5)
@@ -200,6 +191,34 @@ def test_pool_gradient_goes_to_the_first_maximum(layout: torch.memory_format, st
         first = next(place for value, place in window if value == best)
         expected[first] += gradient[0, 0][at].item()
     np.testing.assert_allclose(x.grad.numpy()[0, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_pool_with_relu(kind: torch.dtype, stride: int) -> None:
+    """In bfloat16 bits are compared: numbers of all sizes, both zeros and infinities come out right."""
+    random = torch.Generator().manual_seed(0)
+    sizes = torch.randint(-30, 30, (2, 3, 4, 6, 8), generator=random)
+    x = torch.randn(2, 3, 4, 6, 8, generator=random) * 10.0**sizes
+    x = torch.where(torch.rand(x.shape, generator=random) < 0.9, -x.abs(), x).to(kind)  # most below zero
+    x[0, 0, 1, 2, 3], x[0, 1, 1, 2, 3], x[0, 2], x[1, 0] = torch.inf, -torch.inf, -0.0, -1.0
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    expected = relu(max_pool_reference(x, stride))
+    assert torch.equal(max_pool_relu(x, stride), expected)
+    assert expected.max() == torch.inf
+    assert (expected == 0).any()
+    positive = x.relu()
+    found = max_pool(positive, stride, positive=True)
+    assert torch.equal(found, max_pool_reference(positive, stride))
+    for sign in (1, -1):  # NaN of either sign stays
+        lost = torch.full_like(x, torch.nan).copysign(torch.tensor(sign, dtype=kind))
+        assert torch.isnan(max_pool_relu(lost, stride)).all()
+
+
+def test_pool_with_relu_learns() -> None:
+    x = torch.randn(1, 2, 4, 6, 8).requires_grad_()
+    max_pool_relu(x, 2).sum().backward()
+    assert x.grad.sum() == (max_pool_reference(x, 2) > 0).sum()
 
 
 def test_pool_and_relu_change_places() -> None:

@@ -9,104 +9,74 @@ On a CPU all of this is fastest when channels lie next to each other in memory
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KERAS_LEAK = 0.2
-"""Slope of TensorFlow's leaky ReLU; PyTorch's default is 0.01."""
+from murine.models.convolution import KERAS_LEAK, SameConv3d, leaky_relu, relu
+from murine.models.geometry import Triple, same_padding, same_size, triple, used_taps
+
+__all__ = [
+    "KERAS_LEAK",
+    "POOL",
+    "Dropout",
+    "SameConv3d",
+    "Triple",
+    "channels_last",
+    "keras_batch_norm",
+    "keras_initialise",
+    "leaky_relu",
+    "max_pool",
+    "max_pool_reference",
+    "max_pool_relu",
+    "relu",
+    "same_padding",
+    "same_size",
+    "triple",
+    "used_taps",
+]
 
 POOL = 3
 """The kernel of every pooling layer of the dual-stream networks, on all three axes."""
 
-Triple = tuple[int, int, int]
 
-
-def triple(value: int | Sequence[int]) -> Triple:
-    """Return a size for T, H and W: one number stands for all three."""
-    t, h, w = (value, value, value) if isinstance(value, int) else value
-    return t, h, w
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return how many elements "same" padding puts before and after an axis of `size`."""
-    total = max((same_size(size, stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def used_taps(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return the first tap of a kernel that ever meets an element of an axis, and the one after the last.
-
-    The others see nothing but "same" padding: of a kernel of 5 on an axis of 1, four.
-    """
-    before = same_padding(size, kernel, stride)[0]
-    return max(0, before - (same_size(size, stride) - 1) * stride), min(kernel, size + before)
-
-
-def same_size(size: int, stride: int) -> int:
-    """Return ceil(size / stride)."""
-    return -(-size // stride)
-
-
-class SameConv3d(nn.Conv3d):
-    """A 3D convolution with bias and "same" padding: out = ceil(in / stride) on every axis.
-
-    Taps of the kernel that would only meet padding are left out, which changes nothing but the time: the last
-    modules have one frame and kernels of 5, and train three to four times as fast. (In bfloat16 oneDNN also
-    fails there: with few channels it reads past the picture and gives NaN.)
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-    ) -> None:
-        super().__init__(inputs, outputs, triple(kernel), triple(stride))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, T, H, W) -> (B, C_out, ceil(T / s), ceil(H / s), ceil(W / s))."""
-        if _channels_last_point(self, x):
-            # A product over the innermost axis; the convolution would change the layout and back.
-            points = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
-            return points.permute(0, 4, 1, 2, 3)
-        weight, pads = self.weight, []
-        for axis, (size, kernel, stride) in enumerate(
-            zip(x.shape[2:], self.kernel_size, self.stride, strict=True), start=2
-        ):
-            first, stop = used_taps(size, kernel, stride)
-            if stop - first < kernel:
-                weight = weight.narrow(axis, first, stop - first)
-            before, after = same_padding(size, kernel, stride)
-            pads.append((before - first, after - (kernel - stop)))
-        if all(before == after for before, after in pads):
-            padding = triple([before for before, _ in pads])
-        else:  # the library pads both sides alike
-            x, padding = F.pad(x, [n for pair in reversed(pads) for n in pair]), (0, 0, 0)
-        return F.conv3d(x, weight, self.bias, self.stride, padding)
-
-
-def _channels_last_point(layer: nn.Conv3d, x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and layer.kernel_size == layer.stride == (1, 1, 1)
-        and x.is_contiguous(memory_format=torch.channels_last_3d)
-    )
-
-
-def max_pool(x: Tensor, stride: int = 1) -> Tensor:
+def max_pool(x: Tensor, stride: int = 1, *, positive: bool = False) -> Tensor:
     """Max-pool (B, C, T, H, W), kernel 3, one stride for all axes, "same" padding.
 
     Without a gradient on a CPU a cube's maximum is taken as three maxima along lines, two passes over
     shifted views each: equal in every bit to the library's kernel, and many times faster. With a gradient
-    it is the library's kernel, which gives a tie to the first element of the window.
+    it is the library's kernel, which gives a tie to the first element of the window. `positive`: nothing in
+    `x` is below zero, which makes bfloat16 three times as fast (see `max_pool_relu`).
     """
-    learning = torch.is_grad_enabled() and x.requires_grad
-    if learning or x.device.type != "cpu" or torch.compiler.is_compiling():
+    if _learns(x):
         return max_pool_reference(x, stride)
+    if positive and x.dtype == torch.bfloat16:
+        return _pool_lines(x.view(torch.int16), stride).view(torch.bfloat16)
+    return _pool_lines(x, stride)
+
+
+def max_pool_relu(x: Tensor, stride: int = 1) -> Tensor:
+    """Return ReLU of `max_pool`.
+
+    In bfloat16 the bits are compared as whole numbers, which orders numbers from zero up as they are. Below
+    zero the order is wrong, but all of those become zero. Of NaN with a sign, the last 127 of these whole
+    numbers below zero, a window keeps one only if it holds nothing from zero up.
+    """
+    if _learns(x):
+        return F.relu(max_pool(x, stride))
+    if x.dtype == torch.bfloat16:
+        found = F.threshold(_pool_lines(x.view(torch.int16), stride), -128, 0, inplace=True)
+        return found.view(torch.bfloat16)
+    return relu(_pool_lines(x, stride))
+
+
+def _learns(x: Tensor) -> bool:
+    """True where the library's kernel has to pool."""
+    learns = torch.is_grad_enabled() and x.requires_grad
+    return learns or x.device.type != "cpu" or torch.compiler.is_compiling()
+
+
+def _pool_lines(x: Tensor, stride: int) -> Tensor:
     for axis in (2, 3, 4):
         x = _pool_line(x, axis, stride)
     return x
@@ -143,16 +113,6 @@ def _pool_line(x: Tensor, axis: int, stride: int) -> Tensor:
         if offset == 0:  # windows that reach over the start of the axis have no first element
             best.narrow(axis, 0, low).copy_(middle.narrow(axis, 0, low))
     return best
-
-
-def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with TensorFlow's slope, of a value used nowhere else (in place without gradients)."""
-    return F.leaky_relu(x, KERAS_LEAK, inplace=not torch.is_grad_enabled())
-
-
-def relu(x: Tensor) -> Tensor:
-    """ReLU of a value used nowhere else (in place without gradients, which saves a pass over memory)."""
-    return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class Dropout(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakSet
@@ -12,6 +14,9 @@ from torch import Tensor, nn
 from murine.errors import InputError
 from murine.models.contract import Batch, Model, Output
 from murine.progress import SILENT, Progress
+
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+"""Numbers of mallopt(3): so many free bytes at the end are returned, so many blocks get pages of their own."""
 
 _NOT_COMPILED: WeakSet[nn.Module] = WeakSet()
 """Models for which compilation failed once: it would fail again, and takes seconds to do so."""
@@ -30,6 +35,21 @@ def choose_device(name: str) -> torch.device:
             f"device '{name}' cannot be used ({reason}). Use 'auto', 'cpu' or 'cuda' (training.device)"
         ) from error
     return device
+
+
+def keep_freed_memory(device: torch.device) -> None:
+    """On a CPU, let the process keep what it frees for the next batch, rather than return it to the system.
+
+    The GNU library returns each large block at once, and the system clears every page of the next: a third of
+    the time of a training step of the dual-stream networks. The largest memory in use stays the same.
+    Elsewhere, and where the library is another, nothing happens.
+    """
+    if device.type != "cpu" or sys.platform != "linux":
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(MMAP_MAX, 0)
+        set_option(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -68,22 +68,31 @@ class ConcatenatedStreams(DualStream):
     def _features(self, batch: Batch) -> Tensor:
         rgb, raw = self.input(batch)
         joint = self._shared(rgb, raw) if self.sharing else self._standalone(rgb, raw)
-        return joint if self.final_block is None else join(self.final_block(joint), stride=1)
+        if self.final_block is None:
+            return joint
+        return join(self.final_block(joint, max_pool(joint, positive=True)), stride=1)
 
     def _shared(self, joint: Tensor, raw: Tensor) -> Tensor:
         for i, (rgb_block, flow_block) in enumerate(zip(self.rgb, self.flow, strict=True)):
-            flow = raw if i == 0 else self._flow_input(i, joint, raw)
-            joint = join(rgb_block(joint) + flow_block(flow), stride=2)
+            flow = self._flow_input(i, raw) if i else raw
+            pooled, flow_pooled = max_pool(joint, positive=i > 0), max_pool(flow)
+            if i and self.reads_joint:
+                flow = torch.cat([joint, flow.to(joint.dtype)], dim=1)
+                flow_pooled = torch.cat([pooled, flow_pooled.to(joint.dtype)], dim=1)
+            joint = join(rgb_block(joint, pooled) + flow_block(flow, flow_pooled), stride=2)
         return joint
 
-    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
-        """Return what the sharing network's flow stream sees at a module after the first, counted from 0."""
-        raise NotImplementedError
+    def _flow_input(self, module: int, raw: Tensor) -> Tensor:
+        """Return what the sharing network sees of the raw flow at a module after the first, counted from 0."""
+        return max_pool(raw, 2**module)
 
     def _standalone(self, rgb: Tensor, flow: Tensor) -> Tensor:
-        for rgb_block, flow_block in zip(self.rgb[:-1], self.flow[:-1], strict=True):
-            rgb, flow = join(rgb_block(rgb), stride=2), join(flow_block(flow), stride=2)
-        return join(self.rgb[-1](rgb) + self.flow[-1](flow), stride=2)
+        for i, (rgb_block, flow_block) in enumerate(zip(self.rgb, self.flow, strict=True)):
+            of_rgb = rgb_block(rgb, max_pool(rgb, positive=i > 0))
+            of_flow = flow_block(flow, max_pool(flow, positive=i > 0))
+            if i + 1 < len(self.rgb):
+                rgb, flow = join(of_rgb, stride=2), join(of_flow, stride=2)
+        return join(of_rgb + of_flow, stride=2)
 
 
 class SRSSharing(ConcatenatedStreams):
@@ -99,8 +108,8 @@ class SRSSharing(ConcatenatedStreams):
     final = 128
     sharing = True
 
-    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
-        return _centre(raw) if module == 1 else max_pool(raw, 2**module)
+    def _flow_input(self, module: int, raw: Tensor) -> Tensor:
+        return _centre(raw) if module == 1 else super()._flow_input(module, raw)
 
 
 class SRSStandalone(SRSSharing):
@@ -120,9 +129,6 @@ class CRSSharing(ConcatenatedStreams):
     ratio = 1.0
     sharing = True
     reads_joint = True
-
-    def _flow_input(self, module: int, joint: Tensor, raw: Tensor) -> Tensor:
-        return torch.cat([joint, max_pool(raw, 2**module)], dim=1)
 
 
 class CRSStandalone(CRSSharing):

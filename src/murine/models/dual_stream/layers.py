@@ -15,6 +15,7 @@ from murine.models.blocks import (
     keras_batch_norm,
     leaky_relu,
     max_pool,
+    max_pool_relu,
     relu,
 )
 from murine.models.contract import Batch
@@ -94,15 +95,14 @@ class Primary(nn.Module):
         momentum: float,
     ) -> None:
         super().__init__()
-        self.conv1 = SameConv3d(inputs, filters, kernels[0], strides[0])
+        self.conv1 = SameConv3d(inputs, filters, kernels[0], strides[0], "leaky_relu")
         self.dropout = Dropout(dropout)
-        self.conv2 = SameConv3d(filters, outputs, kernels[1], strides[1])
+        self.conv2 = SameConv3d(filters, outputs, kernels[1], strides[1], "leaky_relu")
         self.norm = keras_batch_norm(outputs, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) -> (B, outputs, T', H', W')."""
-        x = self.dropout(leaky_relu(self.conv1(x)))
-        normalised: Tensor = self.norm(leaky_relu(self.conv2(x)))
+        normalised: Tensor = self.norm(self.conv2(self.dropout(self.conv1(x))))
         return normalised
 
 
@@ -115,12 +115,12 @@ class DenseJoint(nn.Module):
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
         self.outputs = outputs
-        self.dense = SameConv3d(inputs, outputs, 1)
+        self.dense = SameConv3d(inputs, outputs, 1, activation="leaky_relu")
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) -> (B, outputs, T, H, W)."""
-        out: Tensor = self.dropout(leaky_relu(self.dense(x)))
+        out: Tensor = self.dropout(self.dense(x))
         return out
 
 
@@ -134,17 +134,16 @@ class InceptionJoint(nn.Module):
     def __init__(self, inputs: int, filters: int) -> None:
         super().__init__()
         self.outputs = 2 * filters + inputs
-        self.stem = SameConv3d(inputs, filters, 1)
-        self.a1 = SameConv3d(filters, filters, (1, 1, 7))
-        self.a2 = SameConv3d(filters, filters, (7, 1, 1))
-        self.a3 = SameConv3d(filters, filters, 3)
-        self.b1 = SameConv3d(filters, filters, 3)
+        self.stem = SameConv3d(inputs, filters, 1, activation="relu")
+        self.a1 = SameConv3d(filters, filters, (1, 1, 7), activation="relu")
+        self.a2 = SameConv3d(filters, filters, (7, 1, 1), activation="relu")
+        self.a3 = SameConv3d(filters, filters, 3, activation="relu")
+        self.b1 = SameConv3d(filters, filters, 3, activation="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) -> (B, 2 filters + inputs, T, H, W)."""
-        stem = relu(self.stem(x))
-        a = relu(self.a3(relu(self.a2(relu(self.a1(stem))))))
-        return torch.cat([a, relu(self.b1(stem)), max_pool(x)], dim=1)
+        stem = self.stem(x)
+        return torch.cat([self.a3(self.a2(self.a1(stem))), self.b1(stem), max_pool(x)], dim=1)
 
 
 class Inception(nn.Module):
@@ -152,18 +151,18 @@ class Inception(nn.Module):
 
     def __init__(self, inputs: int, reduced: int, outputs: int) -> None:
         super().__init__()
-        self.a1 = SameConv3d(inputs, reduced, 1)
+        self.a1 = SameConv3d(inputs, reduced, 1, activation="relu")
         self.a2 = SameConv3d(reduced, outputs, 3)
-        self.b1 = SameConv3d(inputs, reduced, 1)
+        self.b1 = SameConv3d(inputs, reduced, 1, activation="relu")
         self.b2 = SameConv3d(reduced, outputs, 5)
         self.c2 = SameConv3d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the three branches, each (B, outputs, T, H, W), **before** their last ReLU; see `join`."""
-        a = self.a2(relu(self.a1(x)))
-        b = self.b2(relu(self.b1(x)))
-        c = self.c2(max_pool(x))
-        return [a, b, c]
+    def forward(self, x: Tensor, pooled: Tensor) -> list[Tensor]:
+        """Return the three branches, each (B, outputs, T, H, W), **before** their last ReLU; see `join`.
+
+        `pooled`: `max_pool` of `x`, which the block of the other stream may need as well.
+        """
+        return [self.a2(self.a1(x)), self.b2(self.b1(x)), self.c2(pooled)]
 
 
 def join(branches: Sequence[Tensor], stride: int) -> Tensor:
@@ -173,7 +172,7 @@ def join(branches: Sequence[Tensor], stride: int) -> Tensor:
     same, and two of the three steps meet an eighth of the values.
     """
     if stride > 1:
-        branches = [max_pool(branch, stride) for branch in branches]
+        return torch.cat([max_pool_relu(branch, stride) for branch in branches], dim=1)
     return relu(torch.cat(list(branches), dim=1))
 
 

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from murine.errors import InputError
-from murine.models.blocks import Dropout, channels_last, relu, same_padding
+from murine.models.blocks import Dropout, channels_last, same_padding
 from murine.models.contract import Batch, Model, Output
+from murine.models.convolution import convolve
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.inception.clip_input import check_clip
 from murine.models.inception.googlenet import read_googlenet
@@ -62,7 +63,9 @@ class InflatedUnit(nn.Conv3d):
         if before or after:
             first, last = x[:, :, :1], x[:, :, -1:]
             x = torch.cat([*[first] * before, x, *[last] * after], dim=2)
-        return relu(super().forward(x))
+        side = self.kernel_size[1] // 2
+        pads = [(0, 0), (side, side), (side, side)]
+        return convolve(x, self.weight, self.bias, self.stride, pads, "relu")
 
 
 class FramePool(nn.Module):
