@@ -20,7 +20,14 @@ from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_sam
 from murine.models.contract import Batch, Model, Output
 from murine.predict.partial import Partial
 from murine.progress import SILENT, Progress, Task
-from murine.train.device import Network, autocast, choose_device, to_device, use_channels_last
+from murine.train.device import (
+    Network,
+    autocast,
+    choose_device,
+    keep_freed_memory,
+    to_device,
+    use_channels_last,
+)
 from murine.train.losses import probabilities
 from murine.train.runs import TrainedRun
 from murine.types import Prediction, Timeline
@@ -118,6 +125,7 @@ def predict_rows(
     """
     recipe = run.recipe
     where = choose_device(device)
+    keep_freed_memory(where)
     model = run.model.to(where).eval()
     channels_last = recipe.training.channels_last
     if channels_last:

@@ -36,6 +36,7 @@ from murine.train.device import (
     autocast,
     choose_device,
     derived_seed,
+    keep_freed_memory,
     own_randomness,
     to_device,
     use_channels_last,
@@ -100,6 +101,7 @@ def fit(
     """
     settings = recipe.training
     device = choose_device(settings.device)
+    keep_freed_memory(device)
     loss = make_loss(settings, exclusive=ethogram.exclusive, weights=class_weights, ethogram=ethogram)
     freezing = plan_freezing(model, settings)
     model.to(device)
