@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from benchmarks import Figure, peak_memory, seconds_of
 from murine.models import Model, create_model
 from murine.models.blocks import max_pool
+from murine.train.device import keep_freed_memory
 
 CLIPS = 8
 FRAMES = 4000
@@ -25,6 +26,7 @@ FEATURES = 28
 
 
 def main(quick: bool) -> list[Figure]:
+    keep_freed_memory(torch.device("cpu"))  # as training and prediction do
     rates = {mixed: best_rate(quick, mixed) for mixed in (False, True)}
     pooling = pooling_figure(quick)
     figures = []

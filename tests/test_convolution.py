@@ -140,6 +140,13 @@ def test_where_the_library_fails(
     compare(made(inputs, outputs, kernel, stride), shape, LAST, kind, clips=1)
 
 
+def test_a_compiled_layer_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for kernel, stride, shape in ((3, 2, (8, 5, 2)), ((1, 1, 7), 1, (2, 48, 64))):
+        layer = made(75, 4, kernel, stride, "relu")
+        compare(layer, shape, LAST, torch.bfloat16, clips=1)
+
+
 def test_bfloat16_of_two_hundred_shapes() -> None:
     chance = random.Random(0)
     for _ in range(200):

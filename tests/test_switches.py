@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from murine.config import Recipe
 from murine.models.contract import Batch, Output
 from murine.predict import PreparedSource, predict_recording
 from murine.progress import SILENT, Silent
-from murine.train.device import Network
+from murine.train import device as places
+from murine.train.device import Network, keep_freed_memory
 from murine.train.run import train
 from murine.train.runs import load_run
 from murine.train.study import open_study
@@ -140,6 +143,42 @@ def test_a_fault_of_the_input_is_not_taken_for_one_of_the_compiler() -> None:
     network = Network(Strict(), compiled=False, progress=SILENT)
     with pytest.raises(ValueError, match="not like this"):
         network({})
+
+
+@pytest.mark.parametrize(
+    ("system", "device", "expected"),
+    [
+        ("linux", "cpu", {-4: 0, -1: 2**31 - 1}),  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+        ("linux", "cuda", {}),
+        ("darwin", "cpu", {}),
+    ],
+)
+def test_freed_memory_is_kept(
+    monkeypatch: pytest.MonkeyPatch, system: str, device: str, expected: dict[int, int]
+) -> None:
+    told: dict[int, int] = {}
+    library = SimpleNamespace(mallopt=told.__setitem__)
+    monkeypatch.setattr(places.sys, "platform", system)
+    monkeypatch.setattr(places.ctypes, "CDLL", lambda name: library)
+    keep_freed_memory(torch.device(device))
+    assert told == expected
+    del library.mallopt  # another C library
+    keep_freed_memory(torch.device(device))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of the GNU library")
+def test_freed_memory_comes_back_without_page_faults() -> None:
+    resource = pytest.importorskip("resource")
+    keep_freed_memory(torch.device("cpu"))
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(3):
+            torch.empty(4, 1 << 20).fill_(1.0)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    # 3 x 4096 pages otherwise; the first times grow the heap
+    assert min(faults() for _ in range(10)) < 1000
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ is how each case is kept from it:
 - a kernel larger than the axis reads past the picture: taps that only meet padding are left out;
 - one output column and a stride along rows gives wrong sums (PyTorch's issue 169688): float32;
 - 3D weight gradients write past their memory where a picture's rows do not fit the second-level cache but its
-  frames would: sums of 2D gradients, tap by tap along time (see `_weight_gradient`), and products for 1x1x1;
+  frames, by another count, do: sums of 2D gradients (see `_large_weight_gradient`), and products for 1x1x1;
 - 1x1x1 with a stride writes past its memory, in float32 too (oneDNN's issue 6035): unused places are cut out first.
 """
 
@@ -28,6 +28,9 @@ KERAS_LEAK = 0.2
 """Slope of TensorFlow's leaky ReLU; PyTorch's default is 0.01."""
 
 LAST = torch.channels_last_3d
+
+FITS = 400_000
+"""Bytes that fit the second-level cache for certain (see `_rows_fit`)."""
 
 Activation = Literal["none", "relu", "leaky_relu"]
 Pads = list[tuple[int, int]]
@@ -126,6 +129,11 @@ def convolve(
             x.to(kind), weight, bias, steps, padding, activation
         )
         return fused
+    if x.device.type == "cpu" and (kind := _cpu_type(x)) == torch.bfloat16:  # compiled: nothing to trust
+        whole = None if bias is None else bias.float()
+        with torch.autocast("cpu", enabled=False):
+            exact = F.conv3d(x.float(), weight.float(), whole, triple(steps), triple(padding))
+        return _activate(exact.to(kind), activation)
     return _activate(F.conv3d(x, weight, bias, triple(steps), triple(padding)), activation)
 
 
@@ -178,18 +186,16 @@ class _Fused(torch.autograd.Function):
         elif ctx.activation == "leaky_relu":
             gradient = torch.ops.aten.leaky_relu_backward(gradient, out, KERAS_LEAK, True)
         wanted = [*ctx.needs_input_grad[:2], ctx.biased and ctx.needs_input_grad[2]]
+        given = (gradient, x, weight, ctx.stride, ctx.padding)
         if weight[0, 0].numel() == 1 and ctx.stride == [1, 1, 1] and ctx.padding == [0, 0, 0]:
             found = _point_gradients(gradient, x, weight, wanted)
-        elif x.dtype == torch.float32:
-            found = _gradients(gradient, x, weight, ctx.stride, ctx.padding, wanted)
+        elif x.dtype == torch.float32 or _rows_fit(*given):
+            found = _gradients(*given, wanted)
         else:
-            only_x = [wanted[0], False, False]
             found = (
-                _gradients(gradient, x, weight, ctx.stride, ctx.padding, only_x)[0]
-                if wanted[0]
-                else None,
-                _weight_gradient(gradient, x, weight, ctx.stride, ctx.padding) if wanted[1] else None,
-                gradient.sum((0, 2, 3, 4), dtype=torch.float32) if wanted[2] else None,
+                _gradients(*given, [True, False, False])[0] if wanted[0] else None,
+                _large_weight_gradient(*given) if wanted[1] else None,
+                _points(gradient).sum(0) if wanted[2] else None,
             )
         return *found, None, None, None
 
@@ -214,39 +220,66 @@ def _gradients(
 
 def _point_gradients(gradient: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> Gradients:
     """Return the gradients of a 1x1x1 convolution."""
-    last = gradient.permute(0, 2, 3, 4, 1)
-    points, seen = last.flatten(0, 3), x.permute(0, 2, 3, 4, 1).flatten(0, 3)
+    points = _points(gradient)
     return (
-        (last @ weight.flatten(1)).permute(0, 4, 1, 2, 3) if wanted[0] else None,
-        (points.mT @ seen).view_as(weight) if wanted[1] else None,
+        (gradient.permute(0, 2, 3, 4, 1) @ weight.flatten(1)).permute(0, 4, 1, 2, 3)
+        if wanted[0]
+        else None,
+        (points.mT @ _points(x)).view_as(weight) if wanted[1] else None,
         points.sum(0) if wanted[2] else None,
     )
 
 
-def _weight_gradient(
+def _points(x: Tensor) -> Tensor:
+    """(B, C, T, H, W) -> (B x T x H x W, C)."""
+    return x.permute(0, 2, 3, 4, 1).flatten(0, 3)
+
+
+def _rows_fit(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]
+) -> bool:
+    """True where the library's weight gradient takes the rows of a frame at once, so that its memory suffices.
+
+    It does so if they fit eight tenths of the second-level cache, of half a megabyte where it cannot tell. A
+    row lies there twice, in bfloat16, in blocks of 16 channels, and as many columns as make whole tiles of 32.
+    """
+    columns = _tiles(-(-(x.shape[4] + 2 * padding[2]) // stride[2])) * stride[2]
+    row_in = 64 * -(-x.shape[1] // 16) * columns
+    row_out = 64 * -(-gradient.shape[1] // 16) * _tiles(gradient.shape[4])
+    return gradient.shape[3] * (row_in + row_out) + weight.shape[3] * row_in <= FITS
+
+
+def _tiles(columns: int) -> int:
+    return -(-columns // 32) * 32
+
+
+def _large_weight_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: list[int], padding: list[int]
 ) -> Tensor:
-    """Return the gradient of the weight as a sum of 2D gradients, in float32: each tap along time by itself.
+    """Return the gradient of the weight where rows do not fit, in float32.
 
-    Clip by clip, as frames of several clips with a shift between them would have to be copied together. A
-    half longer than the library's way where that is right, a third of the time of float32.
+    A sum of 2D gradients, each tap along time by itself: a half longer than the library takes where it is
+    right, a third of the time of float32. With a stride along time, frames would have to be copied for each
+    tap, and float32 is as fast. Clip by clip, as frames of shifted clips do not lie next to each other.
     """
+    if stride[0] > 1:
+        wide = (gradient.float(), x.float(), weight.float())
+        found = _gradients(*wide, stride, padding, [False, True, False])[1]
+        assert found is not None
+        return found
     gradient, x = gradient.contiguous(memory_format=LAST), x.contiguous(memory_format=LAST)
-    found = torch.zeros(weight.shape)
-    step = stride[0]
+    total = torch.zeros(weight.shape)
     for tap in range(weight.shape[2]):
         shift = tap - padding[0]
-        first = max(0, -(shift // step))
-        stop = min(gradient.shape[2], (x.shape[2] - 1 - shift) // step + 1)
+        first, stop = max(0, -shift), min(gradient.shape[2], x.shape[2] - shift)
         if first >= stop:
             continue
-        seen = x[:, :, first * step + shift : (stop - 1) * step + shift + 1 : step]
-        arrived = gradient[:, :, first:stop]
+        seen, arrived = x[:, :, first + shift : stop + shift], gradient[:, :, first:stop]
         whole = seen.shape == x.shape and arrived.shape == gradient.shape
         for some, given in (
             [(seen, arrived)] if whole else zip(_clips(seen), _clips(arrived), strict=True)
         ):
-            found[:, :, tap] += torch.ops.aten.convolution_backward(
+            total[:, :, tap] += torch.ops.aten.convolution_backward(
                 _pictures(given),
                 _pictures(some),
                 weight[:, :, tap],
@@ -259,7 +292,7 @@ def _weight_gradient(
                 1,
                 [False, True, False],
             )[1]
-    return found
+    return total
 
 
 def _clips(x: Tensor) -> list[Tensor]:

@@ -171,8 +171,10 @@ def join(branches: Sequence[Tensor], stride: int) -> Tensor:
     Done in the opposite order: all three treat channels alike and ReLU is monotone, so the numbers are the
     same, and two of the three steps meet an eighth of the values.
     """
-    if stride > 1:
+    if stride > 1 and not torch.is_grad_enabled():
         return torch.cat([max_pool_relu(branch, stride) for branch in branches], dim=1)
+    if stride > 1:
+        branches = [max_pool(branch, stride) for branch in branches]
     return relu(torch.cat(list(branches), dim=1))
 
 
