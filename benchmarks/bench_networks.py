@@ -33,6 +33,7 @@ from murine.errors import MissingExtraError
 from murine.models import Model, create_model
 from murine.models.backbones import Backbone, build_backbone, create_backbone
 from murine.predict.runtime import OpenVino
+from murine.train.device import keep_freed_memory
 
 KERAS_PYTHON = "MURINE_KERAS_PYTHON"
 WORKER = Path(__file__).with_name("keras_networks.py")
@@ -102,6 +103,7 @@ SMALL = (
 
 
 def main(quick: bool) -> list[Figure]:
+    keep_freed_memory(torch.device("cpu"))  # as training and prediction do
     rates = {
         precision: best_rate(quick, precision != "float32") for precision in ("float32", "bfloat16")
     }
