@@ -162,6 +162,11 @@ def test_freed_memory_is_kept(
     monkeypatch.setattr(places.ctypes, "CDLL", lambda name: library)
     keep_freed_memory(torch.device(device))
     assert told == expected
+    told.clear()
+    with monkeypatch.context() as asked:
+        asked.setenv("MALLOC_ARENA_MAX", "2")
+        keep_freed_memory(torch.device(device))
+    assert not told
     del library.mallopt  # another C library
     keep_freed_memory(torch.device(device))
 

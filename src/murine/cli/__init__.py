@@ -14,7 +14,6 @@ from typer.core import TyperCommand, TyperGroup
 import murine
 from murine.cli import combining, listing, making, results, study
 from murine.cli.console import fail
-from murine.cli.memory import keep_freed_memory
 
 # What the parser raises for words it does not understand; the library itself has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -110,7 +109,6 @@ for group, panel in (
 
 def main() -> None:
     """Run the command line."""
-    keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a letter that a Windows console does not have must not end the program

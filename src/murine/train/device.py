@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,9 +43,12 @@ def keep_freed_memory(device: torch.device) -> None:
 
     The GNU library returns each large block at once, and the system clears every page of the next: a third of
     the time of a training step of the dual-stream networks. The largest memory in use stays the same.
-    Elsewhere, and where the library is another, nothing happens.
+    Elsewhere, where the library is another, and where the user has settings of malloc (MALLOC_...),
+    nothing happens.
     """
     if device.type != "cpu" or sys.platform != "linux":
+        return
+    if any(name.startswith("MALLOC_") for name in os.environ):
         return
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
