@@ -155,7 +155,8 @@ class TrainingSettings(_Checked):
     """How weights are learned. `loss` names one of `train.losses`, to which `boundary_weight` adds one of
     boundaries; `class_weights` uses n / (classes x n_c), or with `class_weights_beta` below 1 the effective
     number of frames, (1 - beta^n_c) / (1 - beta), in place of n_c; `task_weights`: of the tasks' losses, in
-    order; `early_stopping` is a number of epochs without a better validation loss (0: off); `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
+    order; `early_stopping` is a number of epochs without a better validation loss (0: off);
+    `precision`: "float32" or "bfloat16" (autocast). `augment`: names in `data.augment`.
 
     `initial`: a trained model's folder, or a file of published weights that the network can read, to begin
     from; what does not fit the new head begins anew. `freeze`: parts of the network (beginnings of names of
@@ -164,7 +165,8 @@ class TrainingSettings(_Checked):
     of the validation recordings. `balance`: how rare behaviours come to weigh more, beside `class_weights`:
     "none"; "draw" (windows drawn so that each comes equally often); "overlap" (rarer ones cut into windows
     that overlap more); "duplicate" (windows of rarer ones repeated); "tasks" (a window of each task by
-    turns). `per_behaviour`: a network of its own for each behaviour, which only tells it from everything else. `compile`: torch.compile.
+    turns). `per_behaviour`: a network of its own for each behaviour, which only tells it from everything
+    else. `compile`: torch.compile.
     """
 
     epochs: int = rule(85, low=1)
