@@ -472,7 +472,10 @@ def change_json(path: Path, change: Callable[[dict], None]) -> None:
             r"written by murine 9\.1 in format 2.*Upgrade",
         ),
         (lambda m: m["settings"].update(zap=3), r"written by murine .* unknown setting 'zap'"),
-        (lambda m: m.update(model="ms_tcn_3"), "unknown model 'ms_tcn_3'. Did you mean 'ms_tcn_pp'"),
+        (
+            lambda m: m.update(model="ms_tcn_3"),
+            "unknown model 'ms_tcn_3'. Did you mean 'ms_tcn' or 'ms_tcn_pp'",
+        ),
         (lambda m: m["extra"]["recipe"]["training"].update(zap=3), r"training\.zap: unknown setting"),
         (lambda m: m["extra"]["recipe"]["input"].update(pose_features=["zap"]), "unknown 'zap'"),
         (lambda m: m["extra"]["recipe"].update(postprocess=[{"name": "zap"}]), "'zap' is not a step"),

@@ -114,9 +114,9 @@ def load_model(folder: Path) -> LoadedModel:
             error.faults,
         ) from error
     except InputError as error:
+        told = str(error) if str(error).endswith((".", "?")) else f"{error}."
         raise InputError(
-            f"{path}: {str(error).rstrip('.')}. It was written by murine {description.get('murine')}; this is "
-            f"{__version__}."
+            f"{path}: {told} It was written by murine {description.get('murine')}; this is {__version__}."
         ) from error
     if description["classes"] != len(ethogram):
         raise InputError(

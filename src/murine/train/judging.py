@@ -80,6 +80,7 @@ def judge(
     network.model.eval()
     device = network.device
     total: Tensor | None = None  # of each term of the loss: numerator, denominator
+    labelled = 0  # a term may count frames that nobody labelled, as smoothing does
     table = torch.zeros(3, len(ethogram), dtype=torch.int64)  # true, said, both
     ranked = _Ranked()
     for batch in batches:
@@ -90,6 +91,7 @@ def judge(
         terms = loss.sums(output, target, batch.get("mask")), loss.counts(target, batch.get("mask"))
         parts = torch.stack(terms).cpu().double()
         total = parts if total is None else total + parts
+        labelled += int((target >= 0).sum())
         if ethogram.exclusive:
             seen = target >= 0
             true = nn.functional.one_hot(target[seen], len(ethogram)).bool()
@@ -101,7 +103,7 @@ def judge(
         table += torch.stack([true.sum(0), said.sum(0), (true & said).sum(0)]).cpu()
         ranked.add(target, output, ethogram)
         task.advance(len(target))
-    if total is None or not total[1].any():
+    if total is None or not labelled:
         raise InputError(
             "no window of the validation recordings carries a label, so nothing can tell the best epoch. Set "
             "split.validation to 0, label more of them, or choose another label rule (window.label)"
