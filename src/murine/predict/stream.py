@@ -24,7 +24,6 @@ from murine.train.device import (
     Network,
     autocast,
     choose_device,
-    keep_freed_memory,
     to_device,
     use_channels_last,
 )
@@ -125,7 +124,6 @@ def predict_rows(
     """
     recipe = run.recipe
     where = choose_device(device)
-    keep_freed_memory(where)
     model = run.model.to(where).eval()
     channels_last = recipe.training.channels_last
     if channels_last:
