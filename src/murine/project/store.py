@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import murine
-from murine.config.convert import ValueFault, convert, show
+from murine.config.convert import show
 from murine.config.tomlfile import read_toml, toml_text
-from murine.errors import InputError, MurineError, ProjectError, VersionError, suggest
+from murine.errors import InputError, MurineError, ProjectError, VersionError
 from murine.files import replacing, require_file
+from murine.project.keys import typed
 from murine.project.tasks import read_tasks, task_tables
 from murine.project.values import RESERVED, Project
 from murine.types import VIEW_COLUMN, Ethogram, LabelChoice, Recording
@@ -149,16 +150,16 @@ def _settings(tables: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     """Return the fields of a Project that project.toml holds."""
     others = ("ethogram", "labels", "tasks")
     top = {k: v for k, v in tables.items() if k not in others}
-    values = _typed(top, _TOP, "", faults, extra=others)
+    values = typed(top, _TOP, "", faults, extra=others)
     sources = read_tasks(tables["tasks"], faults) if "tasks" in tables else ()
     if "tasks" in tables and "ethogram" in tables:
         faults.append("[ethogram]: its behaviours are those of the tasks; take it out, or [tasks]")
-    ethogram = _typed(tables.get("ethogram", {}), _ETHOGRAM, "ethogram", faults)
+    ethogram = typed(tables.get("ethogram", {}), _ETHOGRAM, "ethogram", faults)
     labels = tables.get("labels", {})
     renamed = labels.get("rename", {}) if isinstance(labels, Mapping) else {}
     if isinstance(labels, Mapping):
         labels = {k: v for k, v in labels.items() if k != "rename"}
-    ignored = _typed(labels, _LABELS, "labels", faults, extra=("rename",))
+    ignored = typed(labels, _LABELS, "labels", faults, extra=("rename",))
     if not isinstance(renamed, Mapping) or not all(isinstance(v, str) for v in renamed.values()):
         faults.append('labels.rename: expected lines such as "drinking" = "drink"')
         renamed = {}
@@ -187,29 +188,6 @@ def _settings(tables: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         "rename": dict(renamed),
         "sources": sources,
     }
-
-
-def _typed(
-    table: Any,
-    types: Mapping[str, Any],
-    where: str,
-    faults: list[str],
-    extra: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    if not isinstance(table, Mapping):
-        faults.append(f"{where}: expected a table [{where}]; came {show(table)}")
-        return {}
-    prefix = f"{where}." if where else ""
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in types:
-            faults.append(f"{prefix}{key}: unknown setting.{suggest(key, [*types, *extra])}")
-            continue
-        try:
-            values[key] = convert(value, types[key])
-        except ValueFault as fault:
-            faults.append(f"{prefix}{key}: expected {fault}")
-    return values
 
 
 def _read_table(root: Path, faults: list[str]) -> tuple[Recording, ...]:

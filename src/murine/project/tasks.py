@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from murine import formats
-from murine.config.convert import ValueFault, convert, show
-from murine.errors import InputError, suggest
+from murine.config.convert import show
+from murine.errors import InputError
+from murine.project.keys import typed
 from murine.project.values import Project, TaskLabels
 from murine.types import Bouts, Ethogram, Recording, Task, Timeline
 
@@ -35,18 +36,9 @@ def read_tasks(tables: Any, faults: list[str]) -> tuple[TaskLabels, ...]:
         return ()
     found = []
     for name, table in tables.items():
+        values = typed(table, _KEYS, f"tasks.{name}", faults)
         if not isinstance(table, Mapping):
-            faults.append(f"tasks.{name}: expected a table [tasks.{name}]; came {show(table)}")
             continue
-        values: dict[str, Any] = {}
-        for key, value in table.items():
-            if key not in _KEYS:
-                faults.append(f"tasks.{name}.{key}: unknown setting.{suggest(key, _KEYS)}")
-                continue
-            try:
-                values[key] = convert(value, _KEYS[key])
-            except ValueFault as fault:
-                faults.append(f"tasks.{name}.{key}: expected {fault}")
         try:
             task = Task(
                 name,
