@@ -178,7 +178,7 @@ def describe_pose(path: Path, part: str | None = None) -> PoseSummary:
     if form.parts is None or form.read_part is None or len(form.parts(path)) == 1:
         return form.describe(path)
     pose = read_pose(path, part)
-    return PoseSummary(form.name, pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of(form.name, pose)
 
 
 def parse_labels(path: Path) -> LabelTable:

@@ -35,6 +35,11 @@ class PoseSummary:
     n_frames: int
     left_out: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, format: str, pose: Pose) -> PoseSummary:
+        """Return what a file of the format holds whose pose has been read."""
+        return cls(format, pose.animals, pose.keypoints, len(pose))
+
 
 @dataclass(frozen=True)
 class LabelSummary:

@@ -152,7 +152,7 @@ def read_part(path: Path, part: str) -> Pose:
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of a file of one sequence."""
     pose = read(path)
-    return PoseSummary("calms21-pose", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("calms21-pose", pose)
 
 
 def parse(path: Path) -> LabelTable:

@@ -137,7 +137,7 @@ def _ordered(
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of a JABS pose file."""
     pose = read(path)
-    return PoseSummary("jabs", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("jabs", pose)
 
 
 FORMATS.add(

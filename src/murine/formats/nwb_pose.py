@@ -188,7 +188,7 @@ def _animal(node: Any, beside: int) -> str:
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of a file of one recording."""
     pose = read(path)
-    return PoseSummary("nwb-pose", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("nwb-pose", pose)
 
 
 def _sniff(path: Path, head: bytes) -> bool:

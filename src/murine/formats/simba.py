@@ -94,7 +94,7 @@ def read(path: Path) -> Pose:
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of a table."""
     pose = read(path)
-    return PoseSummary("simba-pose", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("simba-pose", pose)
 
 
 def parse(path: Path) -> LabelTable:

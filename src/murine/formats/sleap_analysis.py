@@ -80,7 +80,7 @@ def _scores(file: Any, axes: Sequence[str], shape: tuple[int, ...]) -> NDArray[n
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of an analysis file."""
     pose = read(path)
-    return PoseSummary("sleap-analysis", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("sleap-analysis", pose)
 
 
 FORMATS.add(

@@ -115,7 +115,7 @@ def _load(path: Path) -> Any:
 def describe(path: Path) -> PoseSummary:
     """Return animals, keypoints and length of a file of one video."""
     pose = read(path)
-    return PoseSummary("sleap", pose.animals, pose.keypoints, len(pose))
+    return PoseSummary.of("sleap", pose)
 
 
 FORMATS.add(

@@ -85,14 +85,19 @@ class Stage(nn.Module):
         return logits
 
 
+def dual_layers(maps: int, *, layers: int, kernel: int, dropout: float, causal: bool) -> list[nn.Module]:
+    """Return dual dilated layers: one dilation falls from 2^(layers - 1) to 1, the other rises."""
+    return [
+        DualDilatedLayer(maps, kernel, (2 ** (layers - 1 - i), 2**i), dropout, causal)
+        for i in range(layers)
+    ]
+
+
 def dual_stage(
     inputs: int, maps: int, classes: int, *, layers: int, kernel: int, dropout: float, causal: bool
 ) -> Stage:
     """Return the generator of MS-TCN++: dual dilated layers."""
-    made: list[nn.Module] = [
-        DualDilatedLayer(maps, kernel, (2 ** (layers - 1 - i), 2**i), dropout, causal)
-        for i in range(layers)
-    ]
+    made = dual_layers(maps, layers=layers, kernel=kernel, dropout=dropout, causal=causal)
     return Stage(inputs, maps, classes, made)
 
 

@@ -20,10 +20,10 @@ from murine.errors import InputError
 from murine.models.contract import Batch, Model, Output
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.ms_tcn import (
-    DualDilatedLayer,
     belief,
     check_kernel,
     dilated_stage,
+    dual_layers,
     dual_view,
     pose_and_mask,
     view,
@@ -51,8 +51,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.enter = nn.Conv1d(inputs, maps, 1)
         self.layers = nn.ModuleList(
-            DualDilatedLayer(maps, kernel, (2 ** (layers - 1 - i), 2**i), dropout, causal)
-            for i in range(layers)
+            dual_layers(maps, layers=layers, kernel=kernel, dropout=dropout, causal=causal)
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
