@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 from murine.errors import InputError, suggest
 from murine.formats import LabelTable, parse_labels, read_labels
 from murine.metrics import Agreement, agree
-from murine.scoring import find_labels
+from murine.scoring import carried_over, common_ethogram, find_labels
 from murine.types import Bouts, Ethogram, LabelChoice, Timeline
 
 
@@ -76,9 +75,10 @@ def agree_paths(
         for name, part in zip(chosen, parts, strict=True):
             known = tuple(dict.fromkeys(r.behaviour for r in part.table.rows))
             read[name].append(read_labels(part.table, timeline, part.choice, known=known))
-    common = _common(read, background, spelled_alike=len(paths) == 1)
-    common = _without(common, leave_out)
-    named = {name: [_in(common, bouts) for bouts in rows] for name, rows in read.items()}
+    ethograms = {name: [bouts.ethogram for bouts in rows] for name, rows in read.items()}
+    clash = None if len(paths) == 1 else _two_spellings  # one table spells one way
+    common = _without(common_ethogram(ethograms, background, clash=clash), leave_out)
+    named = {name: [carried_over(bouts, common) for bouts in rows] for name, rows in read.items()}
     left = tuple(id_ for id_ in every if id_ not in shared)
     return Ratings(tuple(shared), left, agree(named))
 
@@ -137,33 +137,11 @@ def _timeline(parts: Sequence[_Part], fps: float | None) -> Timeline:
     return Timeline.uniform(max(1, int(-(-max(part.last for part in parts) * rate // 1))), rate)
 
 
-def _common(
-    read: Mapping[str, Sequence[Bouts]], background: str | None, *, spelled_alike: bool
-) -> Ethogram:
-    """Return the ethogram of all raters: exclusive only if all are.
-
-    Between files, behaviours that each of two raters has and the other lacks are two spellings.
-    """
-    ethograms = {name: [bouts.ethogram for bouts in rows] for name, rows in read.items()}
-    names = {
-        rater: list(dict.fromkeys(b for ethogram in rows for b in ethogram.behaviours))
-        for rater, rows in ethograms.items()
-    }
-    every = list(dict.fromkeys(b for behaviours in names.values() for b in behaviours))
-    if background not in (None, *every):
-        raise InputError(
-            f"no behaviour '{background}' to be the background.{suggest(background or '', every)}"
-        )
-    for a, b in () if spelled_alike else combinations(names, 2):
-        only = [x for x in names[a] if x not in names[b]], [x for x in names[b] if x not in names[a]]
-        if only[0] and only[1]:
-            raise InputError(
-                f"behaviours differ: '{only[0][0]}' only of {a}, '{only[1][0]}' only of {b}."
-                f"{suggest(only[0][0], only[1])} Use the same names in both."
-            )
-    exclusive = all(ethogram.exclusive for rows in ethograms.values() for ethogram in rows)
-    kept = every if exclusive else [b for b in every if b != background]
-    return Ethogram(tuple(kept), exclusive, background if exclusive else None)
+def _two_spellings(first: str, second: str, only: tuple[list[str], list[str]]) -> str:
+    return (
+        f"behaviours differ: '{only[0][0]}' only of {first}, '{only[1][0]}' only of {second}."
+        f"{suggest(only[0][0], only[1])} Use the same names in both."
+    )
 
 
 def _without(ethogram: Ethogram, behaviours: Sequence[str]) -> Ethogram:
@@ -174,8 +152,3 @@ def _without(ethogram: Ethogram, behaviours: Sequence[str]) -> Ethogram:
         raise InputError(f"no behaviour is left without {', '.join(behaviours)}")
     background = ethogram.background if ethogram.background in kept else None
     return Ethogram(kept, ethogram.exclusive, background)
-
-
-def _in(ethogram: Ethogram, bouts: Bouts) -> Bouts:
-    rows = [row for row in bouts.intervals() if row[2] in ethogram.behaviours]
-    return Bouts.build(ethogram, bouts.n_frames, rows, bouts.annotated)

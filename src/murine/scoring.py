@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -193,19 +194,44 @@ def _asked_timeline(path: Path, fps: float | None, n_frames: int | None) -> Time
 def _with_common_names(
     sides: list[dict[str, Labelled]], background: str | None
 ) -> list[dict[str, Labelled]]:
-    """Give both sides one ethogram.
-
-    A file lists only what happened in it, so a behaviour may be missing from a file, or from all files of
-    one side: it then never happened there. Names on both sides that the other lacks are two spellings.
-    """
-    names = [
-        list(dict.fromkeys(b for item in side.values() for b in item.bouts.ethogram.behaviours))
+    """Give both sides one ethogram."""
+    told = {"first": sides[0], "second": sides[1]}
+    ethograms = {name: [item.bouts.ethogram for item in side.values()] for name, side in told.items()}
+    if not any(ethograms.values()):
+        return sides
+    common = common_ethogram(ethograms, background, clash=_two_spellings)
+    return [
+        {id_: Labelled(carried_over(item.bouts, common), item.timeline) for id_, item in side.items()}
         for side in sides
     ]
-    ethograms = [item.bouts.ethogram for side in sides for item in side.values()]
-    if not ethograms:
-        return sides
-    every = list(dict.fromkeys(names[0] + names[1]))
+
+
+def _two_spellings(first: str, second: str, only: tuple[list[str], list[str]]) -> str:
+    told = [f"'{b}' only in the {first}.{suggest(b, only[1])}" for b in only[0]]
+    told += [f"'{b}' only in the {second}.{suggest(b, only[0])}" for b in only[1]]
+    return "the two sides have different behaviours: " + " ".join(told)
+
+
+Clash = Callable[[str, str, tuple[list[str], list[str]]], str]
+"""From the names of two sides and the behaviours that only one of them has to the words of an error."""
+
+
+def common_ethogram(
+    sides: Mapping[str, Sequence[Ethogram]], background: str | None, *, clash: Clash | None
+) -> Ethogram:
+    """Return the ethogram of all sides, by name: exclusive only if all are.
+
+    A file lists only what happened in it, so a behaviour may be missing from a file, or from all files of
+    a side: it then never happened there. Behaviours that each of two sides has and the other lacks are two
+    spellings: InputError in the words of `clash` (None: all sides spell alike). InputError too for a
+    `background` that nobody has, and for two of them.
+    """
+    ethograms = [ethogram for side in sides.values() for ethogram in side]
+    names = {
+        name: list(dict.fromkeys(b for ethogram in side for b in ethogram.behaviours))
+        for name, side in sides.items()
+    }
+    every = list(dict.fromkeys(b for behaviours in names.values() for b in behaviours))
     if background not in (None, *every):
         raise InputError(
             f"no behaviour '{background}' to be the background.{suggest(background or '', every)}"
@@ -216,20 +242,19 @@ def _with_common_names(
             f"the labels name different backgrounds: {', '.join(sorted(map(str, backgrounds)))}"
         )
     found = next(iter(backgrounds), None)
-    only = [[b for b in names[i] if b not in names[1 - i] and b != found] for i in (0, 1)]
-    if only[0] and only[1]:
-        told = [f"'{b}' only in the first.{suggest(b, only[1])}" for b in only[0]]
-        told += [f"'{b}' only in the second.{suggest(b, only[0])}" for b in only[1]]
-        raise InputError("the two sides have different behaviours: " + " ".join(told))
+    for (a, mine), (b, theirs) in combinations(names.items(), 2):
+        first = [x for x in mine if x not in theirs and x != found]
+        second = [x for x in theirs if x not in mine and x != found]
+        if clash is not None and first and second:
+            raise InputError(clash(a, b, (first, second)))
     exclusive = all(e.exclusive for e in ethograms)
     kept = every if exclusive else [b for b in every if b != found]
-    common = Ethogram(tuple(kept), exclusive, found if exclusive else None)
-    return [{id_: _renamed(item, common) for id_, item in side.items()} for side in sides]
+    return Ethogram(tuple(kept), exclusive, found if exclusive else None)
 
 
-def _renamed(item: Labelled, ethogram: Ethogram) -> Labelled:
-    if item.bouts.ethogram == ethogram:
-        return item
-    kept = [row for row in item.bouts.intervals() if row[2] in ethogram.behaviours]
-    bouts = Bouts.build(ethogram, item.bouts.n_frames, kept, item.bouts.annotated)
-    return Labelled(bouts, item.timeline)
+def carried_over(bouts: Bouts, ethogram: Ethogram) -> Bouts:
+    """Return bouts in an ethogram of more behaviours, or of fewer: those of others are left out."""
+    if bouts.ethogram == ethogram:
+        return bouts
+    kept = [row for row in bouts.intervals() if row[2] in ethogram.behaviours]
+    return Bouts.build(ethogram, bouts.n_frames, kept, bouts.annotated)
