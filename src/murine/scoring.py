@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -253,8 +253,17 @@ def common_ethogram(
 
 
 def carried_over(bouts: Bouts, ethogram: Ethogram) -> Bouts:
-    """Return bouts in an ethogram of more behaviours, or of fewer: those of others are left out."""
-    if bouts.ethogram == ethogram:
+    """Return bouts in an ethogram of more behaviours, or of fewer: those of others are left out.
+
+    What nobody looked for stays unknown. Of bouts in tasks so does every behaviour that they lack: tasks
+    name all that was asked, where a plain file names only what happened.
+    """
+    own = bouts.ethogram
+    if own == ethogram:
         return bouts
     kept = [row for row in bouts.intervals() if row[2] in ethogram.behaviours]
-    return Bouts.build(ethogram, bouts.n_frames, kept, bouts.annotated)
+    never = {own.behaviours[c] for c in bouts.unknown}
+    if own.tasks:
+        never |= set(ethogram.behaviours) - set(own.behaviours)
+    unknown = tuple(c for c, name in enumerate(ethogram.behaviours) if name in never)
+    return replace(Bouts.build(ethogram, bouts.n_frames, kept, bouts.annotated), unknown=unknown)

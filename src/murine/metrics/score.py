@@ -64,7 +64,8 @@ def score_many(
         raise InputError(f"{len(truth)} true and {len(predicted)} predicted recordings do not pair")
     ethogram, (true, said) = common_frames([truth, predicted])
     for human, other in zip(true, said, strict=True):
-        human[(other == -1).all(axis=1)] = -1  # what only one side looked at is nobody's fault
+        # what only one side looked at is nobody's fault
+        human[(other == -1).all(axis=1) if ethogram.exclusive else other == -1] = -1
     pooled = score_frames(np.concatenate(true), None, ethogram, decided=np.concatenate(said))
     segments = None
     if ethogram.exclusive:
