@@ -214,6 +214,8 @@ def test_movement_to_and_fro(spelling: Any, fps: float | None) -> None:
     np.testing.assert_array_equal(picked, pose.xy[:, 1, 2, 1])
     assert dataset.attrs["ds_type"] == "poses"
     assert dataset["time"].values[-1] == (5 / 25 if fps else 5)
+    assert None not in dataset.attrs.values()  # a netCDF file has no place for it
+    assert ("fps" in dataset.attrs) == (fps is not None)
     # Whatever the order of its dimensions and of space.
     for turned in (dataset, dataset.transpose(animal, "time", point, "space").sel(space=["y", "x"])):
         back, rate = api.pose_from_movement(turned)

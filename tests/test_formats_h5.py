@@ -342,8 +342,12 @@ def test_nwb_points_that_do_not_fit(tmp_path: Path) -> None:
         formats.read_pose(path)
     with h5py.File(path, "a") as file:
         nwb_series(file["processing/behavior/PoseEstimation_m1_top.avi"], "deep", np.zeros((5, 3)))
-    with pytest.raises(InputError, match=r"x\.nwb: 'deep' has shape \(5, 3\); two coordinates"):
-        formats.read_pose(path)
+    deep = (
+        r"x\.nwb: 'deep' has shape \(5, 3\); two coordinates.*three dimensions.*Save the two coordinates"
+    )
+    for look in (formats.read_pose, formats.describe_pose):
+        with pytest.raises(InputError, match=deep):
+            look(path)
 
 
 def test_h5_that_is_no_pose_is_told_with_what_it_holds(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from scipy import io
 
 from murine import formats
 from murine.errors import InputError
+from murine.project import init, load_bouts, load_pose, load_project
 from murine.types import Bouts, Ethogram, LabelChoice, Timeline
 
 TIMELINE = Timeline.uniform(6, 10)
@@ -120,6 +121,41 @@ def test_simba_layouts_made_up(tmp_path: Path) -> None:
     words = write(tmp_path / "words.csv", named + row.replace(",5", ",five", 1))
     with pytest.raises(InputError, match=r"words\.csv: a row does not fit.*column 'Tom_nose_x'"):
         formats.read_pose(words)
+
+
+@pytest.mark.parametrize("index", [None, "", "Unnamed: 0", "scorer", "frame"])
+@pytest.mark.parametrize("features", [0, 2])
+@pytest.mark.parametrize("marks", [("",), ("_1", "_2")])
+def test_simba_pose_and_labels_of_one_file_made_up(
+    index: str | None, features: int, marks: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Points, perhaps features, then behaviours: read as pose, as labels, and in a project as both."""
+    rng = np.random.default_rng(0)
+    parts = ("nose", "neck", "tail")
+    numbers = rng.uniform(1, 99, (6, 9 * len(marks) + features)).round(3)
+    states = [(1, 0), (1, 0), (0, 0), (0, 1), (0, 1), (0, 0)]
+    head = [f"{k}{m}_{c}" for m in marks for k in parts for c in "xyp"]
+    head += [f"speed_{i}" for i in range(features)] + ["dig", "rest"]
+    lines = [",".join([*([] if index is None else [index]), *head])]
+    for t, (row, state) in enumerate(zip(numbers, states, strict=True)):
+        first = [] if index is None else [str(t)]
+        lines.append(",".join([*first, *map(str, row.tolist()), *map(str, state)]))
+    path = write(tmp_path / "rat.csv", "\n".join(lines) + "\n")
+    assert formats.detect(path, "pose").name == formats.describe_pose(path).format == "simba-pose"
+    assert formats.detect(path, "labels").name == "simba"
+    pose = formats.read_pose(path)
+    assert (len(pose.animals), pose.keypoints, len(pose)) == (len(marks), parts, 6)
+    told = numbers[:, : 9 * len(marks)].reshape(6, len(marks), 3, 3)
+    np.testing.assert_array_equal(pose.xy, told[..., :2].astype(np.float32))
+    np.testing.assert_array_equal(pose.confidence, np.minimum(told[..., 2], 1).astype(np.float32))
+    bouts = formats.read_labels(path, TIMELINE)
+    assert bouts.intervals() == [(0, 2, "dig"), (3, 5, "rest")]
+    init(tmp_path / "study", poses=[str(path)], labels=[str(path)], fps=10)
+    project = load_project(tmp_path / "study")
+    (recording,) = project.recordings
+    np.testing.assert_array_equal(load_pose(project, recording).xy, pose.xy)
+    labels = load_bouts(project, recording)
+    assert [b for b in labels.intervals() if b[2] != "background"] == bouts.intervals()
 
 
 def test_simba_as_it_is_written(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from murine.formats.base import (
 )
 from murine.formats.hdf5 import DAMAGE, contents
 from murine.formats.labels import align, summarise, to_bouts
+from murine.formats.matlab import is_matlab, variables
 from murine.formats.movement import pose_from_movement, pose_to_movement
 from murine.formats.parts import pick_part
 from murine.formats.text import read_head
@@ -111,6 +112,9 @@ def _hint(path: Path, head: bytes) -> str:
         if not whole:
             return " The HDF5 file is cut short or damaged."
         return f" It is an HDF5 file of another program; it holds: {contents(path)}."
+    if is_matlab(head):
+        held = ", ".join(variables(path)[:8])
+        return f" It is a MATLAB file; it holds: {held}." if held else " The MATLAB file is damaged."
     if head[4:8] == b"ftyp" or head.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"\0\0\x01\xba")):
         return " It is a video."
     if head.startswith(b"\x1f\x8b"):

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from murine.errors import InputError
 from murine.files import require_file
 from murine.formats import states as shared
 from murine.formats.base import FORMATS, LabelFormat, LabelRow, LabelTable
-from murine.formats.text import head_text
+from murine.formats.matlab import Strange, is_matlab, read_variables, variables
+from murine.formats.text import head_text, read_head
 from murine.types import runs
 
 _STRUCTURES = ("hBehavior", "Behavior")
-_MATLAB = b"MATLAB 5.0 MAT-file"
 _COLUMNS = (
     re.compile(r"^start(ing)?frames?$"),
     re.compile(r"^(stop|end)(ing)?frames?$"),
@@ -41,9 +42,7 @@ def _places(names: Sequence[str]) -> tuple[int, ...] | None:
 def parse(path: Path) -> LabelTable:
     """Read a table or a .mat file of annotations; raises InputError that names the file and the row."""
     path = require_file(Path(path), "label file")
-    with path.open("rb") as handle:
-        matlab = handle.read(len(_MATLAB)) == _MATLAB
-    return _mat(path) if matlab else _csv(path)
+    return _mat(path) if is_matlab(read_head(path)) else _csv(path)
 
 
 def _csv(path: Path) -> LabelTable:
@@ -92,30 +91,23 @@ def _row(path: Path, start: int, stop: int, name: str, where: str) -> LabelRow:
 
 
 def _mat(path: Path) -> LabelTable:
-    from scipy import io  # a quarter of a second that few need
-
-    try:
-        held = io.loadmat(str(path), squeeze_me=True, struct_as_record=False, variable_names=_STRUCTURES)
-    except Exception as error:
-        # scipy raises many kinds on damaged files, among them zlib's and its own.
-        raise InputError(
-            f"{path}: the .mat file cannot be read ({error}). Save it again in MATLAB."
-        ) from None
-    name = next((n for n in _STRUCTURES if n in held), None)
+    held = read_variables(path, _STRUCTURES)
+    name = next((n for n in _STRUCTURES if isinstance(held.get(n), dict)), None)
     if name is None:
         raise InputError(
             f"{path}: no structure {' or '.join(_STRUCTURES)}; is it a file of BehaviorDEPOT?"
         )
     rows: list[LabelRow] = []
     declared, length = [], 0
-    for behaviour in getattr(held[name], "_fieldnames", ()):
-        item = getattr(held[name], behaviour)
-        if not hasattr(item, "_fieldnames"):
-            length = int(item) if behaviour == "TotalFrames" and np.size(item) == 1 else length
+    for behaviour, item in held[name].items():
+        if not isinstance(item, dict):
+            if behaviour == "TotalFrames" and isinstance(item, np.ndarray) and item.size == 1:
+                length = int(item.item())
             continue
         declared.append(behaviour)
-        rows += _structure(path, behaviour, item)
-        length = max(length, np.size(getattr(item, "Vector", ())))
+        vector, bouts = (_array(path, behaviour, item, key) for key in ("Vector", "Bouts"))
+        rows += _structure(path, behaviour, vector, bouts)
+        length = max(length, vector.size)
     if not declared:
         raise InputError(f"{path}: '{name}' holds no behaviour with Bouts or Vector.")
     annotated = {"": ((0.0, float(length)),)} if length else {}
@@ -125,28 +117,39 @@ def _mat(path: Path) -> LabelTable:
     )
 
 
-def _structure(path: Path, behaviour: str, item: Any) -> list[LabelRow]:
+def _array(path: Path, behaviour: str, item: dict[str, Any], key: str) -> NDArray[np.float64]:
+    """Return the numbers of a field of a behaviour, none where it has no such field."""
+    value = item.get(key, np.zeros(0))
+    if not isinstance(value, np.ndarray):
+        kind = value.kind if isinstance(value, Strange) else "a structure or a text"
+        raise InputError(f"{path}: {behaviour}.{key} is {kind}; numbers were expected.")
+    return np.asarray(value, dtype=np.float64)
+
+
+def _structure(
+    path: Path, behaviour: str, vector: NDArray[np.float64], bouts: NDArray[np.float64]
+) -> list[LabelRow]:
     """Return the bouts of a behaviour: of its vector, where there is one, else its list."""
-    vector = np.atleast_1d(getattr(item, "Vector", ()))
     if vector.size:
-        return [
-            LabelRow(a, b, behaviour, where=f"frame {a}") for a, b in runs(np.nan_to_num(vector) > 0)
-        ]
-    bouts = np.asarray(getattr(item, "Bouts", ()), dtype=np.float64).reshape(-1, 2)
-    return [
-        _row(path, int(a), int(b), behaviour, f"{behaviour}, bout {i}")
-        for i, (a, b) in enumerate(bouts.tolist(), start=1)
-    ]
+        states = np.nan_to_num(vector.ravel()) > 0
+        return [LabelRow(a, b, behaviour, where=f"frame {a}") for a, b in runs(states)]
+    if bouts.size and np.atleast_2d(bouts).shape[1] != 2:
+        raise InputError(
+            f"{path}: {behaviour}.Bouts has {' x '.join(map(str, bouts.shape))} numbers; a row of first and last "
+            "frame for each bout was expected."
+        )
+    found = []
+    for i, pair in enumerate(bouts.reshape(-1, 2).tolist(), start=1):
+        where = f"{behaviour}, bout {i}"
+        if not all(float(edge).is_integer() for edge in pair):
+            raise InputError(f"{path}, {where}: {pair} came where two whole frames were expected.")
+        found.append(_row(path, int(pair[0]), int(pair[1]), behaviour, where))
+    return found
 
 
 def _sniff(path: Path, head: bytes) -> bool:
-    if head.startswith(_MATLAB):
-        from scipy import io
-
-        try:
-            return any(name in _STRUCTURES for name, _, _ in io.whosmat(str(path)))
-        except Exception:  # whatever scipy meets in a damaged file
-            return False
+    if is_matlab(head):
+        return not set(_STRUCTURES).isdisjoint(variables(path))
     _, rows = shared.first_rows(head_text(head), 2)
     return bool(rows) and _places(rows[0]) is not None
 

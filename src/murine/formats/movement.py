@@ -128,11 +128,11 @@ def pose_to_movement(
             keypoint: list(pose.keypoints),
             individual: list(pose.animals),
         },
+        # Nothing is None: a netCDF file, movement's own way to keep a dataset, has no place for it.
         attrs={
-            "fps": fps,
+            **({"fps": fps} if fps else {}),
             "time_unit": "seconds" if fps else "frames",
             "source_software": "murine",
-            "source_file": None,
             "ds_type": "poses",
         },
     )

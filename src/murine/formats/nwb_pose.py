@@ -131,9 +131,16 @@ def _points(path: Path, node: Any, beside: int) -> list[_Points]:
         item = series[name]
         data = item["data"][()]
         if data.ndim != 2 or data.shape[1] != 2:
+            # Which two of three axes lie in a camera's plane is not told: no choice would be right for all.
+            deep = data.ndim == 2 and data.shape[1] == 3
+            remedy = (
+                " It is pose in three dimensions, which murine does not read. Save the two coordinates that are "
+                "meant, as series of their own."
+                if deep
+                else ""
+            )
             raise InputError(
-                f"{path}: '{name}' has shape {data.shape}; two coordinates in each frame were expected "
-                "(pose in three dimensions is not read)."
+                f"{path}: '{name}' has shape {data.shape}; two coordinates in each frame were expected.{remedy}"
             )
         told = _WORDS.match(text(item.attrs.get("description", "")))
         confidence = item["confidence"][()] if "confidence" in item else None

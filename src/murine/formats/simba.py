@@ -32,18 +32,6 @@ _NUMBERED = re.compile(r"^(.+)_(\d+)$")
 _MOST = 128
 
 
-def _points(names: Sequence[str]) -> dict[str, int]:
-    """Return the place of the x column of each point that has x, y and p beside each other."""
-    lower = [n.lower() for n in names]
-    return {
-        names[i][:-2]: i
-        for i in range(len(names) - 2)
-        if lower[i].endswith("_x")
-        and lower[i + 1] == lower[i][:-1] + "y"
-        and lower[i + 2] == lower[i][:-1] + "p"
-    }
-
-
 def _animals(points: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return point -> (animal, keypoint): by a number at the end, else by a prefix, else all are of one."""
     split = [_NUMBERED.match(p) for p in points]
@@ -71,7 +59,7 @@ def read(path: Path) -> Pose:
     path = Path(path)
     skip = _skip(path)
     names, content, separator = shared.load(path, "pose file", skip)
-    points = _points(names)
+    points = shared.points(names)
     if not points:
         raise InputError(
             f"{path}: no columns such as Nose_x, Nose_y, Nose_p in the header; this is no pose of SimBA."
@@ -120,7 +108,7 @@ def parse(path: Path) -> LabelTable:
 def _candidates(names: Sequence[str]) -> list[int]:
     """Return the places of columns that may be labels."""
     features = [i for i, n in enumerate(names) if _LAST_FEATURE.match(n)]
-    pose = [i + 2 for i in _points(names).values()]
+    pose = [i + 2 for i in shared.points(names).values()]
     first = max([*features, *pose, 0]) + 1
     places = [i for i in range(first, len(names)) if not _PREDICTED.match(names[i])]
     return places if features else places[-_MOST:]
@@ -143,7 +131,7 @@ def _header(head: bytes) -> tuple[list[str], bool]:
         _, rows = shared.first_rows(text, 4)
         return (rows[2], True) if len(rows) > 2 else ([], False)
     _, rows = shared.first_rows(text, 3)
-    return (rows[0], bool(_points(rows[0]))) if rows else ([], False)
+    return (rows[0], bool(shared.points(rows[0]))) if rows else ([], False)
 
 
 def _sniff_pose(path: Path, head: bytes) -> bool:

@@ -34,6 +34,18 @@ def first_rows(text: str, count: int = 20) -> tuple[str, list[list[str]]]:
     return separator, [[cell.strip() for cell in row] for row in rows if row]
 
 
+def points(names: Sequence[str]) -> dict[str, int]:
+    """Return the place of the x column of each point that has x, y and p beside each other."""
+    lower = [n.lower() for n in names]
+    return {
+        names[i][:-2]: i
+        for i in range(len(names) - 2)
+        if lower[i].endswith("_x")
+        and lower[i + 1] == lower[i][:-1] + "y"
+        and lower[i + 2] == lower[i][:-1] + "p"
+    }
+
+
 def is_state(cell: str) -> bool:
     """Say whether a cell can be 0, 1, not annotated."""
     return cell.lower() in ("", "0", "1", "-1", "0.0", "1.0", "-1.0", "nan", "na", "true", "false")

@@ -32,6 +32,7 @@ from murine.formats.base import (
     Unit,
     marked,
 )
+from murine.formats.states import points
 from murine.formats.text import decode, delimiter, head_text, read_bytes, write_bytes
 from murine.types import BoolArray, Bouts
 
@@ -82,7 +83,8 @@ def _sniff_bouts(path: Path, head: bytes) -> bool:
 def _sniff_frames(path: Path, head: bytes) -> bool:
     names = _names(path, head)
     damaged = head.startswith(_PARQUET) and not names
-    return damaged or ("frame" in names and len(names) > 1 and _bounds(names) is None)
+    told = "frame" in names and len(names) > 1 and _bounds(names) is None
+    return damaged or (told and not points(names))  # with pose in front it is a table of SimBA
 
 
 def _load(path: Path) -> pa.Table:
