@@ -19,6 +19,7 @@ from murine.errors import ConfigError, InputError, suggest
 from murine.postprocess.base import ORDER, STEPS, Decided, Decision, Smoothing, Step
 from murine.postprocess.bouts import Closing, MinimumBout
 from murine.postprocess.decision import Viterbi, decide, decide_pieces
+from murine.postprocess.markov import SemiMarkov
 from murine.postprocess.smoothing import Box, Median, smoothed
 from murine.predictions import pieces_of
 from murine.types import Bouts, Ethogram, Prediction, Timeline, runs
@@ -30,6 +31,7 @@ __all__ = [
     "Decided",
     "Median",
     "MinimumBout",
+    "SemiMarkov",
     "Step",
     "Viterbi",
     "apply",
