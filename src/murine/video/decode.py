@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from murine.errors import InputError
 from murine.video.container import ADVICE, Orientation, claims_of, open_container
+from murine.video.listening import errors_said
 from murine.video.scan import Scan, ScanBuilder
 
 Pixels = NDArray[np.uint8]
@@ -77,8 +78,16 @@ class Cursor:
 
     def close(self) -> None:
         """Let go of the file."""
+        # A decoder's threads that have something to say wait for the interpreter, and being freed it waits for
+        # them with the interpreter in hand. Emptying waits for them without.
+        self._stream.codec_context.flush_buffers()
         self._container.close()
         self._last = None
+        self._frames = iter(())  # it holds this cursor, which would stay until someone collects cycles
+
+    def __del__(self) -> None:
+        if hasattr(self, "_container"):  # not where the file could not be opened
+            self.close()
 
     def go(self, frame: int) -> Any:
         """Return frame `frame` as decoded; raises InputError past the end."""
@@ -122,16 +131,8 @@ class Cursor:
     def _next(self) -> Any:
         if not self._listens:
             return next(self._frames, None)
-        # Level and repetition are FFmpeg's for the whole process: ours for no longer than one frame.
-        level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
-        av.logging.set_skip_repeated(False)
-        try:
-            with av.logging.Capture() as said:
-                picture = next(self._frames, None)
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_skip_repeated(skips)
+        with errors_said() as said:  # for no longer than one frame: the log is the whole process'
+            picture = next(self._frames, None)
         if said:
             raise av.InvalidDataError(0, said[0][2].strip())
         return picture
@@ -147,8 +148,7 @@ class Cursor:
         # Some decoders only write a fault into the log. It can be read safely from this thread alone.
         self._listens = self.scan is None and self._stream.codec_context.name in _SAYS_IN_LOG
         if self.scan is None:
-            # A first reading may meet damage. A decoder's own threads that report it while this one frees
-            # them would wait for each other for ever; one thread is nearly as fast.
+            # What a decoder's own threads say is not heard in this one; one thread is nearly as fast.
             context.thread_count = 1
         if strict:
             # Without this a decoder may paint over what it cannot read and say nothing.
