@@ -20,13 +20,7 @@ from murine.data.windows import Sampling, Stitcher, Windows, plan, stride_in_sam
 from murine.models.contract import Batch, Model, Output
 from murine.predict.partial import Partial
 from murine.progress import SILENT, Progress, Task
-from murine.train.device import (
-    Network,
-    autocast,
-    choose_device,
-    to_device,
-    use_channels_last,
-)
+from murine.train.device import Network, autocast, choose_device, to_device, use_channels_last
 from murine.train.losses import probabilities
 from murine.train.runs import TrainedRun
 from murine.types import Prediction, Timeline

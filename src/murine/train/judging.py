@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from murine.config import TrainingSettings
 from murine.errors import InputError
 from murine.metrics.basics import average_precision, mean
-from murine.models.contract import Output
 from murine.progress import Task
 from murine.train.checkpoint import Row
 from murine.train.device import Network, autocast, to_device
@@ -33,11 +32,8 @@ class _Ranked:
     truth: list[NDArray[np.int8]] = field(default_factory=list)
     values: list[NDArray[np.float32]] = field(default_factory=list)
 
-    def add(self, target: Tensor, output: Output, ethogram: Ethogram) -> None:
-        """Add the labelled frames of a batch: 1 shown, 0 not, -1 unknown."""
-        values = probabilities(output.logits, exclusive=ethogram.exclusive, ethogram=ethogram).flatten(
-            0, 1
-        )
+    def add(self, target: Tensor, values: Tensor, ethogram: Ethogram) -> None:
+        """Add the labelled frames of a batch, whose probabilities are `values` (N, C)."""
         if ethogram.exclusive:
             truth = target.flatten()[:, None] == torch.arange(len(ethogram), device=target.device)
             known = target.flatten() >= 0
@@ -55,12 +51,6 @@ class _Ranked:
             average_precision(truth[known[:, c], c] == 1, values[known[:, c], c])
             for c in range(truth.shape[1])
         )
-
-
-def _rows(output: Output, ethogram: Ethogram) -> NDArray[np.float32]:
-    """Return the probabilities of a batch's frames, (N, C)."""
-    values = probabilities(output.logits, exclusive=ethogram.exclusive, ethogram=ethogram)
-    return np.asarray(values.flatten(0, 1).cpu().numpy())
 
 
 @torch.no_grad()
@@ -92,16 +82,19 @@ def judge(
         parts = torch.stack(terms).cpu().double()
         total = parts if total is None else total + parts
         labelled += int((target >= 0).sum())
+        values = probabilities(output.logits, exclusive=ethogram.exclusive, ethogram=ethogram).flatten(
+            0, 1
+        )
         if ethogram.exclusive:
             seen = target >= 0
             true = nn.functional.one_hot(target[seen], len(ethogram)).bool()
             said = nn.functional.one_hot(output.logits[seen].argmax(-1), len(ethogram)).bool()
         else:
-            said = torch.from_numpy(ethogram.plain_decision(_rows(output, ethogram))).to(device)
+            said = torch.from_numpy(ethogram.plain_decision(values.cpu().numpy())).to(device)
             true, said = target == 1, said.reshape(target.shape) & (target >= 0)
             true, said = true.flatten(0, -2), said.flatten(0, -2)
         table += torch.stack([true.sum(0), said.sum(0), (true & said).sum(0)]).cpu()
-        ranked.add(target, output, ethogram)
+        ranked.add(target, values, ethogram)
         task.advance(len(target))
     if total is None or not labelled:
         raise InputError(
