@@ -27,10 +27,20 @@ TIMELINES = (
 )
 
 
+WITHOUT_DURATION = {"thresholds": ("margin", (0.01, 0.3, 0.9))}
+"""Steps that have none: the setting that makes them do something, and values of it."""
+
+
 def duration(name: str) -> str:
-    """The step's setting that means a duration."""
+    """The step's setting that means a duration, or what it has instead."""
+    if name in WITHOUT_DURATION:
+        return WITHOUT_DURATION[name][0]
     (found,) = (f.name for f in fields(STEPS[name]) if f.name in {"seconds", "mean_bout_s"})
     return found
+
+
+def tried(name: str) -> tuple[float, ...]:
+    return WITHOUT_DURATION[name][1] if name in WITHOUT_DURATION else (0.01, 0.3, 2.0, 1000.0)
 
 
 def probabilities(ethogram: Ethogram, timeline: Timeline) -> np.ndarray:
@@ -49,7 +59,7 @@ def test_a_step_at_nothing_does_nothing_and_at_any_duration_stays_valid(name, et
     plain = apply(prediction)
     assert apply(prediction, [STEPS[name]()]).intervals() == plain.intervals()
     on_bouts = STEPS[name].kind == "bouts"
-    for seconds in (0.01, 0.3, 2.0, 1000.0):
+    for seconds in tried(name):
         step = STEPS[name](**{duration(name): seconds})
         given = decide(values, ethogram) if on_bouts else values
         before = given.copy()

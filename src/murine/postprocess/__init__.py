@@ -1,8 +1,8 @@
 """From probabilities to bouts: an ordered list of small steps, each doing nothing at 0.
 
-Three kinds, in this order: on probabilities (`median`, `box`), the decision (`viterbi`, or the plain
-one: the most probable behaviour, or in a multi-label ethogram those of at least 0.5), on decided bouts
-(`closing`, `minimum_bout`). All durations are in seconds.
+Three kinds, in this order: on probabilities (`median`, `box`), the decision (`thresholds`, `viterbi`,
+`semi_markov`, or the plain one: the most probable behaviour, or in a multi-label ethogram those of at least 0.5),
+on decided bouts (`closing`, `opening`, `minimum_bout`, `shortest_bout`). All durations are in seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from murine.postprocess.base import ORDER, STEPS, Decided, Decision, Smoothing, 
 from murine.postprocess.bouts import Closing, MinimumBout
 from murine.postprocess.decision import Viterbi, decide, decide_pieces
 from murine.postprocess.markov import SemiMarkov
+from murine.postprocess.shortest import Opening, ShortestBout
 from murine.postprocess.smoothing import Box, Median, smoothed
+from murine.postprocess.thresholds import Thresholds
 from murine.predictions import pieces_of
 from murine.types import Bouts, Ethogram, Prediction, Timeline, runs
 
@@ -31,8 +33,11 @@ __all__ = [
     "Decided",
     "Median",
     "MinimumBout",
+    "Opening",
     "SemiMarkov",
+    "ShortestBout",
     "Step",
+    "Thresholds",
     "Viterbi",
     "apply",
     "apply_own",
@@ -72,16 +77,23 @@ def make_steps(tables: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+_WORDS = {"probabilities": "on probabilities", "decision": "a decision", "bouts": "on bouts"}
+
+
+def _named(kind: str) -> list[str]:
+    return [name for name, step in STEPS.items() if step.kind == kind]  # type: ignore[attr-defined]
+
+
 def _order_faults(steps: Sequence[Step]) -> list[str]:
     faults = []
     places = [ORDER.index(step.kind) for step in steps]
     if places != sorted(places):
         faults.append(
-            "steps come in the order: on probabilities (median, box), viterbi, on bouts (closing, "
-            "minimum_bout)"
+            "steps come in the order: "
+            + ", then ".join(f"{_WORDS[kind]} ({', '.join(_named(kind))})" for kind in ORDER)
         )
     if places.count(1) > 1:
-        faults.append("there can be only one decision (viterbi)")
+        faults.append(f"there can be only one decision ({' or '.join(_named('decision'))})")
     return faults
 
 
