@@ -23,9 +23,10 @@ class BoutMatches:
 
     `true`, `predicted`: bouts on either side; `matched`: pairs, each bout in at most one. `fragmented`: true
     bouts that share frames with two or more predicted ones; `merged`: predicted bouts that share frames with
-    two or more true ones. `onset_s`, `offset_s`: median of predicted minus true time over the pairs, in
-    seconds (below 0: too early); `onset_error_s`, `offset_error_s`: median of its size. `true_s`,
-    `predicted_s`: time in the behaviour; `share_error`: their difference over all time that both sides
+    two or more true ones; `fragmented_share`, `merged_share`: of the true, of the predicted bouts.
+    `onset_s`, `offset_s`: median of predicted minus true time over the pairs, in seconds (below 0: too early);
+    `onset_error_s`, `offset_error_s`: median of its size. `true_s`, `predicted_s`: time in the behaviour;
+    `share_error`: their difference over all time that both sides
     annotated. None where there is nothing to divide by.
     """
 
@@ -35,6 +36,8 @@ class BoutMatches:
     matched: int
     fragmented: int
     merged: int
+    fragmented_share: float | None
+    merged_share: float | None
     precision: float | None
     recall: float | None
     f1: float | None
@@ -51,18 +54,19 @@ class BoutMatches:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Lane:
-    """One behaviour of one recording: bouts on either side, frames they share, pairs."""
+@dataclass(frozen=True, eq=False)
+class BoutCounts:
+    """What one recording adds to one behaviour's `BoutMatches`; `onsets`, `offsets`: of each pair, in seconds."""
 
-    true: Segments
-    predicted: Segments
-    shared: list[tuple[int, int, int]]
-    pairs: list[tuple[int, int]]
-
-    def met_by_many(self, side: int) -> int:
-        """Count the true (0) or predicted (1) bouts that share frames with two or more of the other side."""
-        return sum(n > 1 for n in _times([row[side] for row in self.shared]))
+    true: int
+    predicted: int
+    matched: int
+    fragmented: int
+    merged: int
+    true_s: float
+    predicted_s: float
+    onsets: NDArray[np.float64]
+    offsets: NDArray[np.float64]
 
 
 def match_bouts(
@@ -82,37 +86,59 @@ def match_bouts(
     stands for any frame). Pairs are made from the largest overlap down. Raises InputError for
     recordings that do not fit each other.
     """
-    if by not in ("iou", "overlap") or not 0 <= threshold <= 1:
-        raise InputError(f"bouts match by iou or overlap of 0 to 1; came {by} of {threshold}")
     if not len(truth) == len(predicted) == len(timelines):
         raise InputError(
             f"{len(truth)} true, {len(predicted)} predicted recordings and {len(timelines)} timelines "
             "do not go together"
         )
-    edges = [timeline.seconds(np.arange(len(timeline) + 1)) for timeline in timelines]
-    seconds, keeps = 0.0, []
-    for i, (a, b, times) in enumerate(zip(truth, predicted, edges, strict=True)):
-        if not a.shape == b.shape == (len(times) - 1, len(behaviours)):
+    counted = []
+    for i, (a, b, timeline) in enumerate(zip(truth, predicted, timelines, strict=True)):
+        if not a.shape == b.shape == (len(timeline), len(behaviours)):
             raise InputError(
                 f"recording {i}: true frames {a.shape}, predicted {b.shape}, "
-                f"{len(times) - 1} times of {len(behaviours)} behaviours"
+                f"{len(timeline)} times of {len(behaviours)} behaviours"
             )
-        seen = (a != -1) & (b != -1)
-        keeps.append(seen)
-        seconds += float(np.diff(times)[seen.any(axis=1)].sum())
-    rows = []
-    for c, name in enumerate(behaviours):
-        lanes = [
-            _lane(a[:, c], b[:, c], keep[:, c], by, threshold)
-            for a, b, keep in zip(truth, predicted, keeps, strict=True)
-        ]
-        rows.append(_row(name, lanes, edges, seconds))
-    return tuple(rows)
+        counted.append(count_bouts(a, b, timeline, by=by, threshold=threshold))
+    return pool_matches(behaviours, counted)
+
+
+def count_bouts(
+    truth: NDArray[np.int8],
+    predicted: NDArray[np.int8],
+    timeline: Timeline,
+    *,
+    by: By = "iou",
+    threshold: float = 0.5,
+) -> tuple[tuple[BoutCounts, ...], float]:
+    """Match the bouts of one recording, as `match_bouts`: counts of each behaviour, and the seconds both annotated."""
+    if by not in ("iou", "overlap") or not 0 <= threshold <= 1:
+        raise InputError(f"bouts match by iou or overlap of 0 to 1; came {by} of {threshold}")
+    times = timeline.seconds(np.arange(len(timeline) + 1))
+    seen = (truth != -1) & (predicted != -1)
+    seconds = float(np.diff(times)[seen.any(axis=1)].sum())
+    columns = range(truth.shape[1])
+    rows = (_lane(truth[:, c], predicted[:, c], seen[:, c], times, by, threshold) for c in columns)
+    return tuple(rows), seconds
+
+
+def pool_matches(
+    behaviours: Sequence[str], counted: Sequence[tuple[tuple[BoutCounts, ...], float]]
+) -> tuple[BoutMatches, ...]:
+    """Return one row per behaviour of what recordings added together."""
+    seconds = sum(length for _, length in counted)
+    return tuple(
+        _row(name, [counts[c] for counts, _ in counted], seconds) for c, name in enumerate(behaviours)
+    )
 
 
 def _lane(
-    true: NDArray[np.int8], said: NDArray[np.int8], keep: NDArray[np.bool_], by: By, threshold: float
-) -> _Lane:
+    true: NDArray[np.int8],
+    said: NDArray[np.int8],
+    keep: NDArray[np.bool_],
+    times: NDArray[np.floating[Any]],
+    by: By,
+    threshold: float,
+) -> BoutCounts:
     """Cut one behaviour into bouts and pair them, the largest overlap first."""
     first, second = (segments(np.where(x == 1, 0, -1), keep) for x in (true, said))
     shared = shared_frames(first, second)
@@ -128,7 +154,14 @@ def _lane(
             pairs.append((i, j))
             taken.add(i)
             used.add(j)
-    return _Lane(first, second, shared, pairs)
+    a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return BoutCounts(
+        len(lengths), len(others), len(pairs), _met_by_many(shared, 0), _met_by_many(shared, 1),
+        float((times[first.stop] - times[first.start]).sum()),
+        float((times[second.stop] - times[second.start]).sum()),
+        onsets=times[second.start[b]] - times[first.start[a]],
+        offsets=times[second.stop[b]] - times[first.stop[a]],
+    )  # fmt: skip
 
 
 def shared_frames(true: Segments, predicted: Segments) -> list[tuple[int, int, int]]:
@@ -143,39 +176,32 @@ def shared_frames(true: Segments, predicted: Segments) -> list[tuple[int, int, i
     return found
 
 
-def _row(
-    name: str, lanes: Sequence[_Lane], edges: Sequence[NDArray[np.floating[Any]]], seconds: float
-) -> BoutMatches:
-    true, said = (sum(len(side.start) for side in sides) for sides in _sides(lanes))
-    true_s, said_s = (
-        sum(float((t[s.stop] - t[s.start]).sum()) for s, t in zip(sides, edges, strict=True))
-        for sides in _sides(lanes)
+def _met_by_many(shared: Sequence[tuple[int, int, int]], side: int) -> int:
+    """Count the true (0) or predicted (1) bouts that share frames with two or more of the other side."""
+    met = np.array([row[side] for row in shared], dtype=np.int64)
+    return int((np.bincount(met) > 1).sum()) if len(met) else 0
+
+
+def _row(name: str, lanes: Sequence[BoutCounts], seconds: float) -> BoutMatches:
+    kinds = ("true", "predicted", "matched", "fragmented", "merged")
+    true, said, matched, pieces, together = (
+        sum(getattr(lane, kind) for lane in lanes) for kind in kinds
     )
-    matched = sum(len(lane.pairs) for lane in lanes)
-    onsets, offsets = [], []
-    for lane, t in zip(lanes, edges, strict=True):
-        for i, j in lane.pairs:
-            onsets.append(t[lane.predicted.start[j]] - t[lane.true.start[i]])
-            offsets.append(t[lane.predicted.stop[j]] - t[lane.true.stop[i]])
+    true_s, said_s = (
+        sum(times) for times in zip(*((n.true_s, n.predicted_s) for n in lanes), strict=True)
+    )
+    onsets, offsets = (
+        np.concatenate(x) for x in zip(*((n.onsets, n.offsets) for n in lanes), strict=True)
+    )
     counts = Counts(matched, said - matched, 0, true - matched)
     return BoutMatches(
-        name, true, said, matched,
-        sum(lane.met_by_many(0) for lane in lanes),
-        sum(lane.met_by_many(1) for lane in lanes),
+        name, true, said, matched, pieces, together,
+        ratio(pieces, true), ratio(together, said),
         counts.precision, counts.recall, counts.f1,
         _median(onsets), _median(np.abs(onsets)), _median(offsets), _median(np.abs(offsets)),
         true_s, said_s, ratio(said_s - true_s, seconds),
     )  # fmt: skip
 
 
-def _sides(lanes: Sequence[_Lane]) -> tuple[list[Segments], list[Segments]]:
-    return [lane.true for lane in lanes], [lane.predicted for lane in lanes]
-
-
-def _times(values: Sequence[int]) -> list[int]:
-    counts: list[int] = np.bincount(np.asarray(values, dtype=np.int64)).tolist() if values else []
-    return counts
-
-
-def _median(values: Sequence[float] | NDArray[np.floating[Any]]) -> float | None:
+def _median(values: NDArray[np.floating[Any]]) -> float | None:
     return float(np.median(values)) if len(values) else None

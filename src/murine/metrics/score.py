@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError, suggest
-from murine.metrics.frames import FrameScores, score_frames
-from murine.metrics.intervals import Interval, bootstrap_intervals, count_outcomes
-from murine.metrics.matching import BoutMatches, match_bouts
+from murine.metrics.details import matched
+from murine.metrics.frames import FrameScores
+from murine.metrics.intervals import Interval, bootstrap_intervals
+from murine.metrics.matching import BoutMatches
+from murine.metrics.outcomes import Pair, Values, outcome_of
+from murine.metrics.protocols import follow, pooled_frames
 from murine.metrics.segments import SegmentScores, score_segments
 from murine.types import Bouts, Ethogram, Timeline
 
@@ -22,16 +25,18 @@ NONE = "none of these"
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Frame scores (the areas are None: labels have no probabilities), segmental scores, bouts one by one.
+    """Frame scores (the areas are None for labels, which have no probabilities), segmental scores, bouts one by one.
 
     `segments`: over all behaviours, the background too; None where behaviours may overlap. `bouts`: a row per
-    behaviour; empty where no times were given. `intervals`: of 95 %, over recordings; empty for one alone.
+    behaviour; empty where no times were given. `intervals`: of 95 %, over recordings or the groups they are
+    in; empty for one alone. `protocols`: published ways to score, as `metrics.follow` tells them.
     """
 
     frames: FrameScores
     segments: SegmentScores | None
     bouts: tuple[BoutMatches, ...] = ()
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-like form."""
@@ -40,6 +45,7 @@ class LabelScores:
             "segments": None if self.segments is None else self.segments.to_dict(),
             "bouts": [row.to_dict() for row in self.bouts],
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "protocols": {name: dict(told) for name, told in self.protocols.items()},
         }
 
 
@@ -54,27 +60,63 @@ def score_bouts(truth: Bouts, predicted: Bouts) -> LabelScores:
 
 
 def score_many(
-    truth: Sequence[Bouts], predicted: Sequence[Bouts], timelines: Sequence[Timeline] | None = None
+    truth: Sequence[Bouts],
+    predicted: Sequence[Bouts],
+    timelines: Sequence[Timeline] | None = None,
+    *,
+    probabilities: Sequence[Mapping[str, Values]] = (),
+    groups: Sequence[str] = (),
+    protocols: Sequence[str] = (),
 ) -> LabelScores:
     """Score several recordings together, their frames pooled; see `score_bouts`.
 
-    With the times of their frames the bouts are matched too, at an intersection over union of .5.
+    With the times of their frames the bouts are matched too, at an intersection over union of .5. `probabilities`:
+    for each recording (T,) of each behaviour, where the second side has them. `groups`: what each recording
+    belongs to, such as its animal, drawn as a whole for intervals. `protocols`: names of published ways to
+    score.
     """
     if len(truth) != len(predicted) or not truth:
         raise InputError(f"{len(truth)} true and {len(predicted)} predicted recordings do not pair")
-    ethogram, (true, said) = common_frames([truth, predicted])
-    for human, other in zip(true, said, strict=True):
-        # what only one side looked at is nobody's fault
-        human[(other == -1).all(axis=1) if ethogram.exclusive else other == -1] = -1
-    pooled = score_frames(np.concatenate(true), None, ethogram, decided=np.concatenate(said))
+    ethogram, pairs = common_pairs(truth, predicted, timelines, probabilities)
+    frames = pooled_frames(ethogram, pairs)
+    kept = [i for i, pair in enumerate(pairs) if pair.labelled]
+    outcomes = [outcome_of(pairs[i], ethogram) for i in kept]
+    names = [groups[i] for i in kept] if groups else [str(i) for i in kept]
     segments = None
     if ethogram.exclusive:
-        segments = score_segments([_columns(t) for t in true], [_columns(s) for s in said])
-    bouts: tuple[BoutMatches, ...] = ()
-    if timelines is not None:
-        bouts = match_bouts(ethogram.behaviours, true, said, timelines)
-    counts = [count_outcomes(t, s, ethogram) for t, s in zip(true, said, strict=True)]
-    return LabelScores(pooled, segments, bouts, bootstrap_intervals(counts, ethogram))
+        segments = score_segments(
+            [_columns(p.truth) for p in pairs], [_columns(p.decided) for p in pairs]
+        )
+    return LabelScores(
+        frames,
+        segments,
+        matched(outcomes, ethogram),
+        bootstrap_intervals(outcomes, ethogram, groups=names),
+        {name: follow(name, [pairs[i] for i in kept], ethogram, names) for name in protocols},
+    )
+
+
+def common_pairs(
+    truth: Sequence[Bouts],
+    predicted: Sequence[Bouts],
+    timelines: Sequence[Timeline] | None = None,
+    probabilities: Sequence[Mapping[str, Values]] = (),
+) -> tuple[Ethogram, list[Pair]]:
+    """Return the ethogram of both sides and each recording in its columns; arguments as `score_many`.
+
+    Probabilities are kept where there are some of every behaviour. What only one side looked at is nobody's
+    fault: it counts as not annotated.
+    """
+    ethogram, (true, said) = common_frames([truth, predicted])
+    pairs = []
+    for i, (human, other) in enumerate(zip(true, said, strict=True)):
+        human[(other == -1).all(axis=1) if ethogram.exclusive else other == -1] = -1
+        given = probabilities[i] if probabilities else {}
+        values = None
+        if all(name in given for name in ethogram.behaviours):
+            values = np.stack([given[name] for name in ethogram.behaviours], axis=1)
+        pairs.append(Pair(human, other, values, None if timelines is None else timelines[i]))
+    return ethogram, pairs
 
 
 def common_frames(

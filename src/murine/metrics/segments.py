@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from murine.errors import InputError
-from murine.metrics.basics import Counts, mean
+from murine.metrics.basics import Counts, ratio
 
 THRESHOLDS = (10, 25, 50)
 
@@ -118,6 +118,27 @@ def hits(shared: Overlaps, true: int, threshold: float) -> Counts:
     return Counts(len(taken), len(shared) - len(taken), 0, true - len(taken))
 
 
+def count_segments(
+    truth: ArrayLike, predicted: ArrayLike, *, without: Collection[int] = ()
+) -> NDArray[np.float64]:
+    """Return what one recording of (T,) columns adds: its edit score and 1 (0 and 0 without a segment), how many
+    segments are true and predicted, then hits, false and missed ones at each threshold.
+
+    Raises InputError where numbers of frames differ.
+    """
+    true, other = np.asarray(truth), np.asarray(predicted)
+    if true.shape != other.shape or true.ndim != 1:
+        raise InputError(f"true frames {true.shape}, predicted {other.shape}")
+    keep = (true >= 0) & (other >= 0)
+    true_cut, other_cut = (_without(segments(x, keep), without) for x in (true, other))
+    edit = edit_score(true_cut, other_cut)
+    shared = overlaps(true_cut, other_cut)
+    matched = (hits(shared, len(true_cut.start), k / 100) for k in THRESHOLDS)
+    counts = [n for at in matched for n in (at.tp, at.fp, at.fn)]
+    lengths = (len(true_cut.start), len(other_cut.start))
+    return np.array([edit or 0.0, edit is not None, *lengths, *counts], dtype=np.float64)
+
+
 def score_segments(
     truth: Sequence[ArrayLike], predicted: Sequence[ArrayLike], *, without: Collection[int] = ()
 ) -> SegmentScores:
@@ -128,30 +149,24 @@ def score_segments(
     """
     if len(truth) != len(predicted):
         raise InputError(f"{len(truth)} true and {len(predicted)} predicted recordings do not pair")
-    counts = {k: [0, 0, 0] for k in THRESHOLDS}
-    edits: list[float | None] = []
-    true_count = predicted_count = 0
+    counted = []
     for i, (a, b) in enumerate(zip(truth, predicted, strict=True)):
-        true_classes, predicted_classes = np.asarray(a), np.asarray(b)
-        if true_classes.shape != predicted_classes.shape or true_classes.ndim != 1:
-            raise InputError(
-                f"recording {i}: true frames {true_classes.shape}, predicted {predicted_classes.shape}"
-            )
-        keep = (true_classes >= 0) & (predicted_classes >= 0)
-        true_cut, predicted_cut = (
-            _without(segments(x, keep), without) for x in (true_classes, predicted_classes)
-        )
-        edits.append(edit_score(true_cut, predicted_cut))
-        true_count += len(true_cut.start)
-        predicted_count += len(predicted_cut.start)
-        shared = overlaps(true_cut, predicted_cut)
-        for k in THRESHOLDS:
-            n = hits(shared, len(true_cut.start), k / 100)
-            counts[k] = [counts[k][0] + n.tp, counts[k][1] + n.fp, counts[k][2] + n.fn]
-    f1 = [Counts(tp, fp, 0, fn).f1 for tp, fp, fn in counts.values()]
-    percent = [None if value is None else 100.0 * value for value in f1]
-    at_10, at_25, at_50 = percent
-    return SegmentScores(mean(edits), at_10, at_25, at_50, true_count, predicted_count)
+        try:
+            counted.append(count_segments(a, b, without=without))
+        except InputError as error:
+            raise InputError(f"recording {i}: {error}") from error
+    return pool_segments(counted)
+
+
+def pool_segments(counted: Sequence[NDArray[np.float64]]) -> SegmentScores:
+    """Return the scores of recordings, of which `count_segments` told what each adds."""
+    total = np.sum(counted, axis=0) if counted else np.zeros(4 + 3 * len(THRESHOLDS))
+    edit, recordings, true, said, *counts = total.tolist()
+    f1 = [
+        Counts(int(tp), int(fp), 0, int(fn)).f1 for tp, fp, fn in zip(*[iter(counts)] * 3, strict=True)
+    ]
+    at_10, at_25, at_50 = (None if value is None else 100.0 * value for value in f1)
+    return SegmentScores(ratio(edit, recordings), at_10, at_25, at_50, int(true), int(said))
 
 
 def _without(cut: Segments, columns: Collection[int]) -> Segments:

@@ -1,0 +1,141 @@
+"""What each recording adds to every score, so that scores of any choice of recordings need no second count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import InputError
+from murine.metrics.frames import one_class
+from murine.metrics.matching import BoutCounts, count_bouts
+from murine.metrics.segments import count_segments
+from murine.types import Ethogram, Timeline
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One recording: what people said, (T, C) of 1, 0, -1 (not annotated), and what is held against it.
+
+    `decided`: (T, C) of the same kind; `probabilities`: (T, C) where there are any; `timeline`: of the frames,
+    None where the rows are no frames (clips).
+    """
+
+    truth: NDArray[np.int8]
+    decided: NDArray[np.int8]
+    probabilities: Values | None = None
+    timeline: Timeline | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anything in it can be scored."""
+        return bool((self.truth != -1).any())
+
+    def part(self, columns: slice) -> Pair:
+        """Return the same of some behaviours."""
+        values = None if self.probabilities is None else self.probabilities[:, columns]
+        return replace(
+            self,
+            truth=self.truth[:, columns],
+            decided=self.decided[:, columns],
+            probabilities=values,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one recording adds. `frames`: (C, 4) of exclusive behaviours: frames decided rightly, true, decided,
+    decided among those that truly are no background; else tp, fp, tn, fn. `segments`: as `count_segments`, None
+    where behaviours may overlap. `bouts`, `seconds`: as `count_bouts`; empty without times. `ranks`: for each
+    behaviour which known frames show it, and their probabilities; empty without any.
+    """
+
+    frames: NDArray[np.int64]
+    segments: NDArray[np.float64] | None
+    bouts: tuple[BoutCounts, ...]
+    seconds: float
+    ranks: tuple[tuple[NDArray[np.bool_], Values], ...]
+
+
+def fill_background(frames: NDArray[np.int8], ethogram: Ethogram) -> NDArray[np.int8]:
+    """Return (T, C) frames in which annotated as none of the others is the background, where there is one."""
+    column = ethogram.background_index
+    if column is None:
+        return frames
+    filled = frames.copy()
+    filled[(frames == 0).all(axis=1), column] = 1
+    return filled
+
+
+def outcome_of(pair: Pair, ethogram: Ethogram) -> Outcome:
+    """Return what a recording adds; raises InputError for shapes that do not fit, or clashes of labels."""
+    shape = (len(pair.truth), len(ethogram))
+    for array in (pair.truth, pair.decided, pair.probabilities):
+        if array is not None and array.shape != shape:
+            raise InputError(f"frames must be {shape}; came {array.shape}")
+    truth, said = (fill_background(x, ethogram) for x in (pair.truth, pair.decided))
+    if ethogram.exclusive:
+        frames, segments = _exclusive(truth, said, ethogram)
+        known = np.repeat((truth == 1).any(axis=1)[:, None], len(ethogram), axis=1)
+    else:
+        frames, segments = _multi_label(truth, said), None
+        known = truth != -1
+    ranks: tuple[tuple[NDArray[np.bool_], Values], ...] = ()
+    if pair.probabilities is not None:
+        values = pair.probabilities
+        ranks = tuple((truth[known[:, c], c] == 1, values[known[:, c], c]) for c in range(len(ethogram)))
+    if pair.timeline is None:
+        return Outcome(frames, None, (), 0.0, ranks)
+    bouts, seconds = count_bouts(truth, said, pair.timeline)
+    return Outcome(frames, segments, bouts, seconds, ranks)
+
+
+def _exclusive(
+    truth: NDArray[np.int8], said: NDArray[np.int8], ethogram: Ethogram
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    true, other = (one_class(x, ethogram, what) for x, what in ((truth, "truth"), (said, "decisions")))
+    size = len(ethogram)
+    seen = (true >= 0) & (other >= 0)
+    inside = seen if ethogram.background is None else seen & (true != ethogram.background_index)
+
+    def count(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(values, minlength=size)
+
+    table = [true[seen & (true == other)], true[seen], other[seen], other[inside]]
+    return np.stack([count(values) for values in table], axis=1), count_segments(true, other)
+
+
+def _multi_label(truth: NDArray[np.int8], said: NDArray[np.int8]) -> NDArray[np.int64]:
+    seen, yes, held = (truth != -1) & (said != -1), truth == 1, said == 1
+    kinds = (yes & held, ~yes & held, ~yes & ~held, yes & ~held)
+    return np.stack([(kind & seen).sum(axis=0) for kind in kinds], axis=1)
+
+
+def task_parts(
+    pairs: Sequence[Pair], ethogram: Ethogram
+) -> dict[str, tuple[Ethogram, tuple[int, ...], list[Pair]]]:
+    """Return for each task its own ethogram, which recordings have labels of it, and those recordings' part."""
+    parts = {}
+    for task in ethogram.tasks:
+        own = [pair.part(ethogram.columns(task)) for pair in pairs]
+        kept = tuple(i for i, pair in enumerate(own) if pair.labelled)
+        rows = [own[i] for i in kept]
+        alone = Ethogram(task.behaviours, task.exclusive, task.background)
+        if alone.exclusive and not all(_one_each(x, alone) for p in rows for x in (p.truth, p.decided)):
+            alone = Ethogram(
+                task.behaviours, exclusive=False
+            )  # frames with none of them, and no background
+        parts[task.name] = (alone, kept, rows)
+    return parts
+
+
+def _one_each(frames: NDArray[np.int8], ethogram: Ethogram) -> bool:
+    """Return whether every annotated frame shows exactly one behaviour."""
+    filled = fill_background(frames, ethogram)
+    seen = filled[(filled != -1).any(axis=1)]
+    return bool(((seen == 1).sum(axis=1) == 1).all())
