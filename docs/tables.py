@@ -20,7 +20,7 @@ from murine.formats.clips import MIT_LABELS, SUFFIXES
 from murine.models import MODELS, Model, describe_models, model_settings
 from murine.models.backbones import describe_backbones
 from murine.models.settings import describe
-from murine.pose import FEATURES, feature_names
+from murine.pose import FEATURE_SETS, FEATURES, feature_names
 from murine.postprocess import STEPS
 from murine.project import DATASETS
 from murine.train.losses import LOSSES
@@ -167,6 +167,17 @@ def features() -> str:
     return markdown(head, rows)
 
 
+def feature_sets() -> str:
+    rows = []
+    for name, chosen in FEATURE_SETS.items():
+        columns = [_columns(name, animals) for animals in (1, 2)]
+        rows.append(
+            (f"`{name}`", *columns, chosen.summary, ", ".join(f"`{f}`" for f in chosen.families))
+        )
+    head = ("set", "columns, 1 animal", "columns, 2 animals", "what it is", "families")
+    return markdown(head, rows)
+
+
 def steps() -> str:
     rows = []
     for name, step in STEPS.items():
@@ -218,6 +229,7 @@ _ALL = (
     settings_of_models,
     recipes,
     features,
+    feature_sets,
     steps,
     augmentations,
     names,

@@ -4,143 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from math import atan2, cos, dist, hypot, isnan, nan, pi, sin
+from math import atan2, cos, dist, hypot, isnan, nan, sin
 
 import numpy as np
+import pose_formulas_more
 import pytest
+from pose_world import (
+    BACK,
+    FORMULAS,
+    FRONT,
+    KEYPOINTS,
+    MIDDLE,
+    World,
+    bounds,
+    each_animal,
+    each_directed,
+    each_pair,
+    formula,
+    points_of,
+    relative_speed,
+)
 
 from murine.pose import FEATURES, feature_table
 from murine.pose.features import rolling
-from murine.types import Pose, Timeline
-
-KEYPOINTS = ("nose", "body", "tail", "tail-m")
-FRONT, MIDDLE, BACK = 0, 1, 2
-ANIMALS = ("a", "b", "c")
-FPS = 30.0
-SLOW = 2  # half of 1/6 s in frames, rounded to even
-
-
-class World:
-    """A pose that wanders, with a fifth of its points missing, and irregular times."""
-
-    def __init__(self, frames: int = 45, seed: int = 3) -> None:
-        rng = np.random.default_rng(seed)
-        walk = 300 + rng.normal(0, 6, (frames, 3, 1, 2)).cumsum(axis=0)
-        xy = walk + rng.normal(0, 25, (1, 3, 4, 2)) + rng.normal(0, 3, (frames, 3, 4, 2))
-        xy[rng.random((frames, 3, 4)) < 0.2] = nan
-        xy[10:14, 1] = nan
-        self.times = np.cumsum(rng.uniform(0.8, 1.2, frames)) / FPS
-        # The median interval is what the rate is taken from.
-        self.times *= (1 / FPS) / np.median(np.diff(self.times))
-        confidence = rng.random((frames, 3, 4)).astype(np.float32)
-        self.pose = Pose(xy, ANIMALS, KEYPOINTS, confidence)
-        self.xy = self.pose.xy.astype(float)
-        self.frames = frames
-
-    def p(self, t: int, a: int, k: int) -> tuple[float, float]:
-        return tuple(self.xy[t, a, k].tolist())
-
-    def known(self, t: int, a: int) -> list[tuple[float, float]]:
-        return [self.p(t, a, k) for k in range(4) if not isnan(self.xy[t, a, k, 0])]
-
-    def centre(self, t: int, a: int) -> tuple[float, float]:
-        points = self.known(t, a)
-        if not points:
-            return nan, nan
-        return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
-
-    def heading(self, t: int, a: int) -> float:
-        for back, front in ((BACK, FRONT), (MIDDLE, FRONT), (BACK, MIDDLE)):
-            (x, y), (fx, fy) = self.p(t, a, back), self.p(t, a, front)
-            if not isnan(x + fx):
-                return atan2(fy - y, fx - x)
-        return nan
-
-    def span(self, t: int) -> tuple[int, int]:
-        return max(t - SLOW, 0), min(t + SLOW, self.frames - 1)
-
-    def velocity(self, t: int, a: int) -> tuple[float, float]:
-        i, j = self.span(t)
-        steps = [
-            ((self.xy[j, a, k] - self.xy[i, a, k]) / (self.times[j] - self.times[i])).tolist()
-            for k in range(4)
-        ]
-        steps = [s for s in steps if not isnan(s[0])]
-        if not steps:
-            return nan, nan
-        return sum(s[0] for s in steps) / len(steps), sum(s[1] for s in steps) / len(steps)
-
-    def turning(self, t: int, a: int) -> float:
-        i, j = self.span(t)
-        change = self.heading(j, a) - self.heading(i, a)
-        return abs((change + pi) % (2 * pi) - pi) / (self.times[j] - self.times[i])
-
-    def box(self, t: int, a: int) -> tuple[float, float, float, float]:
-        points = self.known(t, a)
-        if not points:
-            return nan, nan, nan, nan
-        x, y = zip(*points, strict=True)
-        return min(x), max(x), min(y), max(y)
-
-    def towards(self, t: int, a: int, b: int) -> float:
-        (x, y), (to_x, to_y) = self.centre(t, a), self.centre(t, b)
-        return atan2(to_y - y, to_x - x)
-
-    def missed(self, t: int, a: int) -> float:
-        return 1 - len(self.known(t, a)) / 4
-
-    def nearest(self, t: int, a: int, b: int) -> float:
-        apart = [dist(p, q) for p in self.known(t, a) for q in self.known(t, b)]
-        return min(apart, default=nan)
-
-
-Formula = Callable[[World, int], dict[str, float]]
-FORMULAS: dict[str, Formula] = {}
-PAIRS = list(combinations(range(3), 2))
-DIRECTED = [(i, j) for a, b in PAIRS for i, j in ((a, b), (b, a))]
-
-
-def formula(function: Formula) -> Formula:
-    FORMULAS[function.__name__] = function
-    return function
-
-
-def each_animal(give: Callable[[int], dict[str, float]]) -> dict[str, float]:
-    return {f"{ANIMALS[a]}.{name}": value for a in range(3) for name, value in give(a).items()}
-
-
-def each_pair(give: Callable[[int, int], dict[str, float]]) -> dict[str, float]:
-    return {
-        f"{ANIMALS[a]}-{ANIMALS[b]}.{name}": value
-        for a, b in PAIRS
-        for name, value in give(a, b).items()
-    }
-
-
-def each_directed(give: Callable[[int, int], dict[str, float]]) -> dict[str, float]:
-    return {
-        f"{ANIMALS[a]}>{ANIMALS[b]}.{name}": v for a, b in DIRECTED for name, v in give(a, b).items()
-    }
-
-
-def points_of(give: Callable[[int], tuple[float, float]]) -> dict[str, float]:
-    return {f"{name}.{'xy'[d]}": give(k)[d] for k, name in enumerate(KEYPOINTS) for d in (0, 1)}
+from murine.types import Timeline
 
 
 @formula
 def coordinates(w: World, t: int) -> dict[str, float]:
     return each_animal(lambda a: points_of(lambda k: w.p(t, a, k)))
-
-
-def bounds(w: World) -> list[tuple[float, float]]:
-    rows = [sorted(v for v in w.xy[..., d].ravel().tolist() if not isnan(v)) for d in (0, 1)]
-
-    def percentile(row: list[float], share: float) -> float:
-        at = (len(row) - 1) * share
-        low = int(at)
-        return row[low] + (at - low) * (row[min(low + 1, len(row) - 1)] - row[low])
-
-    return [(percentile(row, 0.01), percentile(row, 0.99)) for row in rows]
 
 
 @formula
@@ -303,10 +195,6 @@ def approach(w: World, t: int) -> dict[str, float]:
     return each_directed(give)
 
 
-def relative_speed(w: World, t: int, a: int, b: int) -> float:
-    return dist(w.velocity(t, a), w.velocity(t, b))
-
-
 @formula
 def closing(w: World, t: int) -> dict[str, float]:
     def give(a: int, b: int) -> dict[str, float]:
@@ -401,13 +289,14 @@ def world() -> World:
 
 
 def test_every_family_has_a_formula_here() -> None:
-    assert set(FORMULAS) == set(FEATURES)
+    assert pose_formulas_more.WINDOWED <= set(FORMULAS) == set(FEATURES)
 
 
 @pytest.mark.parametrize("family", FORMULAS)
 def test_family_agrees_with_its_formula(world: World, family: str) -> None:
     table = feature_table(world.pose, Timeline(world.times), [family], gap_s=0)
-    frames = range(world.frames) if not family.startswith("rolling") else range(0, world.frames, 6)
+    windowed = family.startswith("rolling") or family in pose_formulas_more.WINDOWED
+    frames = range(0, world.frames, 6) if windowed else range(world.frames)
     for t in frames:
         expected = FORMULAS[family](world, t)
         assert table.names == tuple(f"{family}.{name}" for name in expected)
@@ -415,6 +304,6 @@ def test_family_agrees_with_its_formula(world: World, family: str) -> None:
         np.testing.assert_allclose(
             table.values[t], list(expected.values()), rtol=2e-4, atol=2e-3, err_msg=f"frame {t}"
         )
-    if family not in ("quality", "missing_points", "clock") and not family.startswith("rolling"):
+    if family not in ("quality", "missing_points", "clock") and not windowed:
         assert np.isnan(table.values).any()
     assert not np.isnan(table.values).all(axis=0).any()

@@ -24,7 +24,7 @@ from murine.data.tracking import arrange_pose, check_seen, tracked_point
 from murine.data.windows import Sampling, sample_frames
 from murine.errors import InputError
 from murine.files import file_hash, value_hash
-from murine.pose import drop_origin, drop_unsure, feature_chunks, feature_names
+from murine.pose import drop_origin, drop_unsure, expand_features, feature_chunks, feature_names
 from murine.types import FloatArray, Pose, Recording, Timeline
 from murine.video import StreamSpec, Video, open_video, stream_chunks
 from murine.video.geometry import interpolate_centres
@@ -132,7 +132,7 @@ class Source:
         }  # fmt: skip
         if self.pose is not None:
             names = {"animals": self.pose.animals, "keypoints": self.pose.keypoints}
-            table = {**table, **names, "features": chosen.pose_features}
+            table = {**table, **names, "features": expand_features(chosen.pose_features)}
         parts = {"rgb": picture, "flow": {**picture, **flow}, "pose": table}
         if self.embedder is not None and self.seen is not None:
             parts["embedding"] = {**common, "embedder": self.embedder.key, "of": self.seen.keys()}

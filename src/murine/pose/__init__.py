@@ -2,31 +2,39 @@
 
 from murine.pose.clean import centre, drop_origin, drop_unsure, fill_gaps, scale
 from murine.pose.features import (
+    FEATURE_SETS,
     FEATURES,
     Family,
+    FeatureSet,
     FeatureTable,
+    expand_features,
     feature_chunks,
     feature_names,
     feature_table,
+    known_features,
 )
 from murine.pose.identity import identity_order, match_identities
 from murine.pose.scaler import Scaler, apply_scaler, fit_scaler
 
 __all__ = [
     "FEATURES",
+    "FEATURE_SETS",
     "Family",
+    "FeatureSet",
     "FeatureTable",
     "Scaler",
     "apply_scaler",
     "centre",
     "drop_origin",
     "drop_unsure",
+    "expand_features",
     "feature_chunks",
     "feature_names",
     "feature_table",
     "fill_gaps",
     "fit_scaler",
     "identity_order",
+    "known_features",
     "match_identities",
     "scale",
 ]

@@ -13,7 +13,7 @@ from murine.models import MODELS, setting_faults
 from murine.models.backbones import BACKBONES
 from murine.models.backbones.registry import TIMM
 from murine.models.committee import PER_BEHAVIOUR
-from murine.pose import FEATURES
+from murine.pose import known_features
 from murine.postprocess import make_steps
 from murine.project import Project
 from murine.train.device import choose_device
@@ -50,7 +50,7 @@ def recipe_faults(recipe: Recipe) -> list[str]:
     faults += _unknown("input.photometry", [given.photometry], PHOTOMETRY)
     faults += _unknown("input.flow", [given.flow], FLOW_METHODS)
     faults += _unknown("input.flow_encoding", [given.flow_encoding], ENCODINGS)
-    faults += _unknown("input.pose_features", given.pose_features, FEATURES)
+    faults += _unknown("input.pose_features", given.pose_features, known_features())
     if recipe.model == PER_BEHAVIOUR:
         faults.append(
             f"model.name: '{PER_BEHAVIOUR}' is what training.per_behaviour = true makes of any network; name that"

@@ -47,6 +47,10 @@ def velocity(scene: Scene) -> list[Part]:
 
 def body_velocity(scene: Scene) -> tuple[Rows, Rows]:
     """Return vx and vy (A, T) of each animal, px/s: the mean over its keypoints, over 1/6 s."""
+    return scene.once("velocity", lambda: _body_velocity(scene))
+
+
+def _body_velocity(scene: Scene) -> tuple[Rows, Rows]:
     return scene.mean(scene.change(scene.x, SLOW_S)), scene.mean(scene.change(scene.y, SLOW_S))
 
 
@@ -68,6 +72,39 @@ def turning_rate(scene: Scene) -> Rows:
     before, after = _both_ends(scene.times, half)
     elapsed = (after - before).astype(np.float32)
     return np.asarray(angle / np.where(elapsed > 0, elapsed, np.float32(np.nan)), dtype=np.float32)
+
+
+@FAMILIES.family("heading_rate", reach_s=SLOW_S)
+def heading_rate(scene: Scene) -> list[Part]:
+    """Rate of turning of the heading over 1/6 s with its sign, rad/s: positive clockwise in the picture."""
+    forward_x, forward_y = scene.heading
+    half = scene.half(SLOW_S)
+    (old_x, new_x), (old_y, new_y) = (_both_ends(side, half) for side in (forward_x, forward_y))
+    angle = np.arctan2(old_x * new_y - old_y * new_x, old_x * new_x + old_y * new_y)
+    return [Part("animal", (angle * _per_second(scene, half))[:, None], ("rate",))]
+
+
+@FAMILIES.family("acceleration", reach_s=2 * SLOW_S)
+def acceleration(scene: Scene) -> list[Part]:
+    """Change of the animal's velocity over 1/6 s: its size, its part along the heading and across it, px/s^2.
+
+    The velocity is itself taken over 1/6 s. Across is taken without its sign.
+    """
+    ax, ay = (scene.change(part, SLOW_S) for part in body_velocity(scene))
+    forward_x, forward_y = scene.heading
+    along = ax * forward_x + ay * forward_y
+    across = np.abs(ay * forward_x - ax * forward_y)
+    return [
+        Part("animal", np.stack([length(ax, ay), along, across], axis=1), ("size", "along", "across"))
+    ]
+
+
+def _per_second(scene: Scene, half: int) -> Rows:
+    """Return (T,) one over the time between both ends of a span; NaN where there is none."""
+    before, after = _both_ends(scene.times, half)
+    elapsed = (after - before).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(elapsed > 0, 1 / elapsed, np.float32(np.nan))
 
 
 def _both_ends(values: Rows, half: int) -> tuple[Rows, Rows]:

@@ -32,6 +32,15 @@ def missing_points(scene: Scene) -> list[Part]:
     return [Part("animal", (~scene.found).astype(np.float32), scene.whole.pose.keypoints)]
 
 
+@FAMILIES.family("confidences")
+def confidences(scene: Scene) -> list[Part]:
+    """Confidence of the tracker in each keypoint it found, 0..1; unknown where it gave none."""
+    values = np.full(scene.x.shape, np.nan, dtype=np.float32)
+    if scene.confidence is not None:
+        values = np.where(scene.found, scene.confidence, np.float32(np.nan))
+    return [Part("animal", values, scene.whole.pose.keypoints)]
+
+
 @FAMILIES.family("clock")
 def clock(scene: Scene) -> list[Part]:
     """Minutes since the recording's first frame and minutes until its last one.

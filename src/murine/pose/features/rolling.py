@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.pose.features.motion import body_velocity, turning_rate
-from murine.pose.features.scene import FAMILIES, Family, Kind, Part, Rows, Scene, length
+from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene, length
 from murine.pose.features.social import centre_distance, nearest_distance
 from murine.types import IntArray
 
@@ -23,6 +23,18 @@ def rolling(scene: Scene, window_s: float) -> list[Part]:
     Of two animals: distance of their centres and least distance (px), size of their relative velocity (px/s).
     At both ends of the recording the window is what there is of it.
     """
+    parts = [_part(own_signals(scene), scene, window_s)]
+    if scene.pairs:
+        parts.append(_part(pair_signals(scene), scene, window_s))
+    return parts
+
+
+def own_signals(scene: Scene) -> Part:
+    """Return each animal's speed, box diagonal, share of missed points and, if it has a heading, turning."""
+    return scene.once("own signals", lambda: _own_signals(scene))
+
+
+def _own_signals(scene: Scene) -> Part:
     vx, vy = body_velocity(scene)
     wide, high = (np.fmax.reduce(v, axis=1) - np.fmin.reduce(v, axis=1) for v in (scene.x, scene.y))
     missed = 1 - scene.found.mean(axis=1, dtype=np.float32)
@@ -30,26 +42,31 @@ def rolling(scene: Scene, window_s: float) -> list[Part]:
     rows = [length(vx, vy), length(wide, high), missed]
     if scene.whole.axis is not None:
         names, rows = [*names, "turning"], [*rows, turning_rate(scene)]
-    parts = [_part("animal", np.stack(rows, axis=1), names, scene, window_s)]
-    if scene.pairs:
-        both = [
-            [
-                centre_distance(scene, a, b),
-                nearest_distance(scene, a, b),
-                length(vx[a] - vx[b], vy[a] - vy[b]),
-            ]
-            for a, b in scene.pairs
+    return Part("animal", np.stack(rows, axis=1), tuple(names))
+
+
+def pair_signals(scene: Scene) -> Part:
+    """Return the distance of two animals' centres, their least distance and the size of their relative velocity."""
+    return scene.once("pair signals", lambda: _pair_signals(scene))
+
+
+def _pair_signals(scene: Scene) -> Part:
+    vx, vy = body_velocity(scene)
+    both = [
+        [
+            centre_distance(scene, a, b),
+            nearest_distance(scene, a, b),
+            length(vx[a] - vx[b], vy[a] - vy[b]),
         ]
-        names = ["centres", "nearest", "relative"]
-        parts.append(_part("pair", np.array(both, dtype=np.float32), names, scene, window_s))
-    return parts
+        for a, b in scene.pairs
+    ]
+    return Part("pair", np.array(both, dtype=np.float32), ("centres", "nearest", "relative"))
 
 
-def _part(kind: Kind, values: Rows, names: list[str], scene: Scene, window_s: float) -> Part:
-    mean, deviation = running(values, scene.half(window_s))
-    labels = tuple(f"{name}.{what}" for what in ("mean", "sd") for name in names)
-    joint = np.concatenate([mean, deviation], axis=1)
-    return Part(kind, joint, labels)
+def _part(part: Part, scene: Scene, window_s: float) -> Part:
+    mean, deviation = running(part.values, scene.half(window_s))
+    labels = tuple(f"{name}.{what}" for what in ("mean", "sd") for name in part.names)
+    return Part(part.kind, np.concatenate([mean, deviation], axis=1), labels)
 
 
 def running(values: Rows, half: int) -> tuple[Rows, Rows]:

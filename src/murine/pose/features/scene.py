@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from murine.pose.skeleton import Axis, body_axis
 from murine.registry import Registry
 from murine.types import BoolArray, FloatArray, Pose
 
+Value = TypeVar("Value")
+Real = TypeVar("Real", np.float32, np.float64)
 Rows = NDArray[np.float32]
 Kind = Literal["scene", "animal", "pair", "directed"]
 
@@ -111,6 +113,17 @@ class Scene:
         return [(i, j) for a, b in self.pairs for i, j in ((a, b), (b, a))]
 
     @cached_property
+    def _kept(self) -> dict[str, Any]:
+        return {}
+
+    def once(self, name: str, compute: Callable[[], Value]) -> Value:
+        """Return what `compute` gives, the first time; the same again for whoever asks by that name."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        value: Value = self._kept[name]
+        return value
+
+    @cached_property
     def known(self) -> BoolArray:
         """(A, K, T): True where a point has a position."""
         return ~np.isnan(self.x)
@@ -120,7 +133,7 @@ class Scene:
         """Both x and y (A, T) of each animal's centre: the mean of its known points."""
         return self.mean(self.x), self.mean(self.y)
 
-    def mean(self, values: Rows) -> Rows:
+    def mean(self, values: NDArray[Real]) -> NDArray[Real]:
         """Return the mean over the keypoints of (A, K, T), leaving out NaN: (A, T)."""
         known = ~np.isnan(values)
         count = known.sum(axis=1, dtype=np.float32)

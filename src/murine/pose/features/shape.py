@@ -63,6 +63,39 @@ def centre(scene: Scene) -> list[Part]:
     return [Part("animal", np.stack([x, y, spread], axis=1), ("x", "y", "spread"))]
 
 
+@FAMILIES.family("extension")
+def extension(scene: Scene) -> list[Part]:
+    """Mean distance of an animal's known points from their centre, and distance from its back to its front, px."""
+    x, y = scene.centre
+    rows, names = [scene.mean(length(scene.x - x[:, None], scene.y - y[:, None]))], ["spread"]
+    if (axis := scene.whole.axis) is not None:
+        dx, dy = (side[:, axis.front] - side[:, axis.back] for side in (scene.x, scene.y))
+        rows, names = [*rows, length(dx, dy)], [*names, "length"]
+    return [Part("animal", np.stack(rows, axis=1), tuple(names))]
+
+
+@FAMILIES.family("ellipse")
+def ellipse(scene: Scene) -> list[Part]:
+    """Semi-axes of the ellipse with the second moments of an animal's known points, px, and lesser over greater.
+
+    Twice the square roots of the eigenvalues of the covariance (divided by the number of points), which is the
+    whole ellipse if the points fill it evenly. Unknown with fewer than two points; the ratio lies in 0..1.
+    """
+    x, y = scene.centre
+    # The lesser axis is a difference of near numbers where the points lie on a line.
+    dx, dy = (
+        (side - middle[:, None]).astype(np.float64) for side, middle in ((scene.x, x), (scene.y, y))
+    )
+    xx, yy, xy = scene.mean(dx * dx), scene.mean(dy * dy), scene.mean(dx * dy)
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    several = scene.known.sum(axis=1) > 1
+    major = np.where(several, 2 * np.sqrt(middle + half), np.nan)
+    minor = np.where(several, 2 * np.sqrt(np.maximum(middle - half, 0)), np.nan)
+    ratio = minor / np.where(major > 0, major, np.nan)
+    values = np.stack([major, minor, ratio], axis=1).astype(np.float32)
+    return [Part("animal", values, ("major", "minor", "ratio"))]
+
+
 @FAMILIES.family("edge")
 def edge(scene: Scene) -> list[Part]:
     """Distance of each animal's centre from the nearest and the next wall of the arena, px.

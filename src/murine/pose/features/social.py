@@ -42,6 +42,21 @@ def proximity(scene: Scene) -> list[Part]:
     return [Part("pair", _stack(rows, scene), ("centres", "nearest", "overlap"))]
 
 
+@FAMILIES.family("centre_distance")
+def centre_distances(scene: Scene) -> list[Part]:
+    """Distance between the centres of two animals, px."""
+    return [
+        Part("pair", _stack([[centre_distance(scene, a, b)] for a, b in scene.pairs], scene, 1), ("px",))
+    ]
+
+
+@FAMILIES.family("box_overlap")
+def box_overlap(scene: Scene) -> list[Part]:
+    """Area that the boxes around two animals' known points share, px^2: 0 where they are apart."""
+    rows = [[_shared_box(scene, a, b)[0]] for a, b in scene.pairs]
+    return [Part("pair", _stack(rows, scene, 1), ("area",))]
+
+
 def _proximity(scene: Scene, a: int, b: int) -> list[Rows]:
     overlap = _overlap(scene, a, b)
     return [centre_distance(scene, a, b), nearest_distance(scene, a, b), overlap]
@@ -62,12 +77,18 @@ def nearest_distance(scene: Scene, a: int, b: int) -> Rows:
     return np.asarray(np.sqrt(squared))
 
 
-def _overlap(scene: Scene, a: int, b: int) -> Rows:
-    joint, sizes = np.float32(1), [np.float32(1), np.float32(1)]
+def _shared_box(scene: Scene, a: int, b: int) -> tuple[Rows, list[Rows]]:
+    """Return (T,) the area that two animals' boxes share, and that of each."""
+    joint, *sizes = (np.ones(scene.x.shape[2], dtype=np.float32) for _ in range(3))
     for values in (scene.x, scene.y):
         low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
         joint = joint * np.maximum(np.minimum(high[a], high[b]) - np.maximum(low[a], low[b]), 0)
         sizes = [sizes[0] * (high[a] - low[a]), sizes[1] * (high[b] - low[b])]
+    return joint, sizes
+
+
+def _overlap(scene: Scene, a: int, b: int) -> Rows:
+    joint, sizes = _shared_box(scene, a, b)
     total = sizes[0] + sizes[1] - joint
     # Two boxes without an area (one point each) share nothing.
     return np.asarray(joint / np.where(total == 0, np.float32(1), total), dtype=np.float32)
@@ -86,6 +107,32 @@ def facing(scene: Scene) -> list[Part]:
         cosine = forward_x[a] * to_x + forward_y[a] * to_y
         rows.append([cosine, np.abs(forward_x[a] * to_y - forward_y[a] * to_x)])
     return [Part("directed", _stack(rows, scene, 2), ("cos", "sin"))]
+
+
+@FAMILIES.family("other_seen")
+def other_seen(scene: Scene) -> list[Part]:
+    """Where an animal sees the other's front, centre and back: from its own centre, along its heading and across, px.
+
+    Across is taken without its sign. Unknown where the animal has no heading or the other's point is missing.
+    """
+    axis = scene.need_axis("where the other is seen")
+    x, y = scene.centre
+    forward_x, forward_y = scene.heading
+    points = {
+        "front": (scene.x[:, axis.front], scene.y[:, axis.front]),
+        "centre": (x, y),
+        "back": (scene.x[:, axis.back], scene.y[:, axis.back]),
+    }
+    rows = []
+    for a, b in scene.directed:
+        row = []
+        for there_x, there_y in points.values():
+            dx, dy = there_x[b] - x[a], there_y[b] - y[a]
+            row.append(dx * forward_x[a] + dy * forward_y[a])
+            row.append(np.abs(dy * forward_x[a] - dx * forward_y[a]))
+        rows.append(row)
+    names = tuple(f"{point}.{way}" for point in points for way in ("along", "across"))
+    return [Part("directed", _stack(rows, scene, len(names)), names)]
 
 
 @FAMILIES.family("approach", reach_s=SLOW_S)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from murine.errors import InputError
 from murine.pose.clean import drop_origin, drop_unsure, fill_gaps, scale
 from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene, Whole
+from murine.pose.features.sets import expand_features, known_features
 from murine.pose.identity import match_identities
 from murine.types import BoolArray, FloatArray, Pose, Timeline
 
@@ -49,7 +50,7 @@ def feature_table(
     confidence: float = 0.0,
     body_lengths: bool = False,
 ) -> FeatureTable:
-    """Return the features of every frame, the families side by side in the order they are named.
+    """Return the features of every frame, the families (or named sets of them) side by side in their order.
 
     `rate`: frames per second, or the recording's timeline, whose own times then go into every speed.
     Before: points at exactly (0, 0) and points less sure than `confidence` are missing; gaps of at most
@@ -176,11 +177,12 @@ def _time_last(values: NDArray[Value]) -> NDArray[Value]:
 
 def _chosen(families: Sequence[str]) -> tuple[Family, ...]:
     if not families:
-        raise InputError(f"no pose features are named. Known: {', '.join(FAMILIES)}")
-    twice = sorted({name for name in families if list(families).count(name) > 1})
+        raise InputError(f"no pose features are named. Known: {', '.join(known_features())}")
+    expanded = expand_features(families)
+    twice = sorted({name for name in expanded if expanded.count(name) > 1})
     if twice:
         raise InputError(f"pose features named twice: {', '.join(twice)}")
-    return tuple(FAMILIES[name] for name in families)
+    return tuple(FAMILIES[name] for name in expanded)
 
 
 def _times(frames: int, rate: float | Timeline) -> tuple[FloatArray, float]:
