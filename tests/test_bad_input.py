@@ -674,6 +674,12 @@ def same(one: Path, two: Path, *names: str) -> None:
 
 ctrl_c = pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself Ctrl-C")
 
+# What a shell starts in the background, the whole suite for one, is deaf to Ctrl-C, and so is what that starts.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
 IN_TRAINING = """
 import os, signal
 from murine.train import loop
@@ -699,7 +705,7 @@ Partial.add = stopping
 
 def stop(prelude: str, *words: object) -> None:
     """Run a command in a process of its own that gets Ctrl-C; it must end cleanly."""
-    outcome = finish(start(*words, prelude=prelude))
+    outcome = finish(start(*words, prelude=LISTENING + prelude))
     assert (outcome.code, outcome.out, outcome.err) == (2, "", STOPPED + "\n")
     assert not [name for name in listing(Path()) if name.endswith(".part")]
 
