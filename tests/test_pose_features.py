@@ -20,7 +20,7 @@ from murine.pose import (
     match_identities,
 )
 from murine.pose.clean import take_animals
-from murine.pose.features import rolling
+from murine.pose.features.running import running
 from murine.pose.features.table import BLOCK
 from murine.types import Pose, Timeline
 
@@ -127,7 +127,7 @@ def test_boxes_half_over_each_other() -> None:
 
 def test_running_values_over_a_hand_worked_window() -> None:
     values = np.float32([[1, NAN, 3, 8, NAN, NAN]])
-    mean, deviation = rolling.running(values, 1)
+    mean, deviation = running(values, 1)
     np.testing.assert_allclose(mean[0], [1, 2, 5.5, 5.5, 8, NAN])
     np.testing.assert_allclose(deviation[0], [0, 1, 2.5, 2.5, 0, NAN], atol=1e-6)
 
@@ -178,7 +178,7 @@ def test_in_body_lengths_the_size_of_the_picture_does_not_matter() -> None:
     pose = wandering()
     larger = replace(pose, xy=pose.xy * 2)
     families = ["distances", "speeds", "between", "closing"]
-    one, two_times = (feature_table(p, 30.0, families, body_lengths=True) for p in (pose, larger))
+    one, two_times = (feature_table(p, 30.0, families, units="body_lengths") for p in (pose, larger))
     np.testing.assert_allclose(one.values, two_times.values, rtol=1e-4, atol=1e-4)
     index = one.names.index("distances.a.nose-tail_base")
     both = [index, one.names.index("distances.b.nose-tail_base")]

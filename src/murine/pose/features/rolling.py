@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from murine.pose.features.motion import body_velocity, turning_rate
-from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene, length
+from murine.pose.features.running import RunningSums
+from murine.pose.features.scene import FAMILIES, Family, Part, Scene, length
 from murine.pose.features.social import centre_distance, nearest_distance
-from murine.types import IntArray
 
 WINDOWS_S = (0.5, 1.0, 2.0, 4.0)
 """Lengths of the windows, each a family of its own: 15, 30, 60 and 120 frames at 30 per second."""
@@ -64,35 +61,12 @@ def _pair_signals(scene: Scene) -> Part:
 
 
 def _part(part: Part, scene: Scene, window_s: float) -> Part:
-    mean, deviation = running(part.values, scene.half(window_s))
+    sums = scene.once(
+        f"sums of {part.kind} signals", lambda: RunningSums(part.values, scene.half(max(WINDOWS_S)))
+    )
+    mean, deviation = sums.over(scene.half(window_s))
     labels = tuple(f"{name}.{what}" for what in ("mean", "sd") for name in part.names)
     return Part(part.kind, np.concatenate([mean, deviation], axis=1), labels)
-
-
-def running(values: Rows, half: int) -> tuple[Rows, Rows]:
-    """Return mean and standard deviation over the 2 half + 1 values around each of (..., T), without NaN.
-
-    Sums are differences of running sums in float64; NaN where no value of the window is known.
-    """
-    count = values.shape[-1]
-    frame = np.arange(count)
-    start, stop = np.maximum(frame - half, 0), np.minimum(frame + half + 1, count)
-    known = ~np.isnan(values)
-    clean = np.where(known, values, np.float32(0)).astype(np.float64)
-    # Away from 0 a variance from sums of squares would lose its digits.
-    middle = clean.sum(axis=-1, keepdims=True) / np.maximum(known.sum(axis=-1, keepdims=True), 1)
-    clean = np.where(known, clean - middle, 0)
-    number, total, squares = (_window_sum(v, start, stop) for v in (known, clean, clean * clean))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(number > 0, total / number, np.nan)
-        variance = np.where(number > 0, squares / number - mean * mean, np.nan)
-    return (mean + middle).astype(np.float32), np.sqrt(np.maximum(variance, 0)).astype(np.float32)
-
-
-def _window_sum(values: NDArray[Any], start: IntArray, stop: IntArray) -> NDArray[np.float64]:
-    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
-    np.cumsum(values, axis=-1, out=sums[..., 1:])
-    return np.asarray(sums[..., stop] - sums[..., start], dtype=np.float64)
 
 
 def _family(window_s: float) -> Family:

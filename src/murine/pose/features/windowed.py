@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from murine.pose.features.motion import SLOW_S, body_velocity, turning_rate
-from murine.pose.features.rolling import pair_signals, running
+from murine.pose.features.rolling import pair_signals
+from murine.pose.features.running import RunningSums, extremes
 from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene, length
 from murine.pose.features.social import approach, facing
 from murine.types import IntArray
@@ -73,19 +73,10 @@ def _each(scene: Scene, compute: Callable[[Rows], Sequence[Rows]], words: Sequen
     return parts
 
 
-def extremes(scene: Scene, window_s: float) -> list[Part]:
+def running_extremes(scene: Scene, window_s: float) -> list[Part]:
     """Least and greatest known value of each signal in a window centred on the frame, in the signal's unit."""
-    size = 2 * scene.half(window_s) + 1
-
-    def compute(values: Rows) -> list[Rows]:
-        unknown = np.isnan(values)
-        low = np.where(unknown, np.float32(np.inf), values)
-        high = np.where(unknown, np.float32(-np.inf), values)
-        least = minimum_filter1d(low, size, mode="constant", cval=np.inf)
-        greatest = maximum_filter1d(high, size, mode="constant", cval=-np.inf)
-        return [np.where(np.isinf(rows), np.float32(np.nan), rows) for rows in (least, greatest)]
-
-    return _each(scene, compute, ("least", "greatest"))
+    half = scene.half(window_s)
+    return _each(scene, lambda values: extremes(values, half), ("least", "greatest"))
 
 
 def towards(scene: Scene, window_s: float) -> list[Part]:
@@ -94,7 +85,8 @@ def towards(scene: Scene, window_s: float) -> list[Part]:
         return []
     part = signals(scene)[-1]
     names = tuple(f"{name}.{what}" for what in ("mean", "sd") for name in part.names)
-    return [Part(part.kind, np.concatenate(running(part.values, scene.half(window_s)), axis=1), names)]
+    sums = scene.once("sums towards", lambda: RunningSums(part.values, scene.half(max(TOWARDS_S))))
+    return [Part(part.kind, np.concatenate(sums.over(scene.half(window_s)), axis=1), names)]
 
 
 def lags(scene: Scene, lag_s: float) -> list[Part]:
@@ -173,7 +165,7 @@ def _add(name: str, seconds: float, reach_s: float, compute: Windowed, words: st
 
 for _s in EXTREMES_S:
     _words = f"Least and greatest value within {_s:g} s of speed, spread, turning, distances, approach, facing."
-    _add(f"extremes_{_s:g}s", _s, _s / 2, extremes, _words)
+    _add(f"extremes_{_s:g}s", _s, _s / 2, running_extremes, _words)
 for _s in TOWARDS_S:
     _words = f"Running mean and sd over {_s:g} s of facing (cosine) and approach (px/s)."
     _add(f"rolling_towards_{_s:g}s", _s, _s / 2, towards, _words)
