@@ -83,6 +83,35 @@ def test_scores_against_scikit_learn(evaluated: crossval.Evaluation) -> None:
     assert scores["segments"]["f1_50"] > 50
 
 
+def test_bouts_intervals_and_the_protocol_stand_beside(evaluated: crossval.Evaluation) -> None:
+    scores = evaluated.scores
+    assert scores["drawn"] == {"over": "recording", "count": 4}
+    for name in ("accuracy", "macro_f1", "map"):
+        low, high = scores["intervals"][name]
+        assert low <= scores["pooled"][name] <= high
+    low, high = scores["intervals"]["f1_50"]
+    assert low <= scores["segments"]["f1_50"] <= high
+    assert [row["behaviour"] for row in scores["bouts"]] == ["rest", "walk"]
+    alone = [one["bouts"] for one in scores["recordings"].values()]
+    for c, row in enumerate(scores["bouts"]):
+        assert row["matched"] > 0
+        for key in ("true", "predicted", "matched", "fragmented", "merged"):
+            assert row[key] == sum(rows[c][key] for rows in alone)
+    protocol = scores["protocols"]["calms21"]
+    assert protocol["macro_f1"] == pytest.approx(scores["raw"]["macro_f1_foreground"])
+    assert protocol["map"] == pytest.approx(scores["raw"]["map_foreground"])
+    assert scores["tasks"] == {}
+
+
+def test_groups_of_the_split_are_drawn(study: Path, tmp_path: Path) -> None:
+    project = load_project(study)
+    caged = [replace(r, groups={"cage": c}) for r, c in zip(project.recordings, "aabb", strict=True)]
+    save_project(replace(project, root=tmp_path / "caged", recordings=tuple(caged)))
+    recipe = pose_recipe(epochs=2)
+    by_cage = replace(recipe, split=SplitSettings(by="cage", validation=0.0))
+    assert evaluate(tmp_path / "caged", by_cage).scores["drawn"] == {"over": "cage", "count": 2}
+
+
 def test_finished_folds_are_not_run_again(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

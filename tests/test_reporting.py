@@ -52,6 +52,39 @@ def test_an_evaluation(study: Path, evaluated: Evaluation) -> None:
     assert report(evaluated.folder) == page
 
 
+def test_an_evaluation_written_before_there_were_intervals_is_read(
+    evaluated: Evaluation, tmp_path: Path
+) -> None:
+    page = write_evaluation_report(evaluated.folder, out=tmp_path / "new.html")
+    new = json.loads(page.with_suffix(".json").read_text())
+    path = evaluated.folder / "scores.json"
+    kept = path.read_text()
+    old = {k: v for k, v in json.loads(kept).items() if k not in new["details"]}
+    for one in (*old["recordings"].values(), *old["folds"].values()):
+        del one["bouts"]
+    path.write_text(json.dumps(old))
+    try:
+        page = write_evaluation_report(evaluated.folder, out=tmp_path / "old.html")
+    finally:
+        path.write_text(kept)
+    # What was not written down is worked out again.
+    assert json.loads(page.with_suffix(".json").read_text())["details"] == new["details"]
+
+
+def test_the_page_tells_intervals_bouts_and_the_protocol(evaluated: Evaluation, tmp_path: Path) -> None:
+    page = write_evaluation_report(evaluated.folder, out=tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    scores = evaluated.scores
+    low, high = scores["intervals"]["macro_f1"]
+    assert f"<td>{low:.3f} to {high:.3f}</td>" in text
+    assert "recordings drawn again and again as wholes, 3 there are" in text
+    assert "3 recordings" in text
+    assert "CalMS21 macro F1" in text
+    assert f"{scores['protocols']['calms21']['map']:.3f}" in text
+    row = scores["bouts"][1]
+    assert f"<td>{row['true']}</td><td>{row['predicted']}</td><td>{row['matched']}</td>" in text
+
+
 def test_an_evaluation_moves_with_its_project(
     evaluated: Evaluation, study: Path, tmp_path: Path
 ) -> None:

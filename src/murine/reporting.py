@@ -11,7 +11,7 @@ from murine import __version__
 from murine.config import load_recipe, recipe_to_dict
 from murine.errors import InputError
 from murine.files import read_json
-from murine.postprocess import apply, apply_own, make_steps
+from murine.postprocess import apply_own
 from murine.predictions import WITHIN, find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
@@ -21,6 +21,9 @@ from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
 from murine.types import Ethogram
 
 PAGE = "report.html"
+
+_DETAILS = ("bouts", "intervals", "drawn", "protocols", "tasks")
+"""What scores.json tells besides; evaluations written before it did have none of these."""
 
 
 def report(
@@ -75,7 +78,6 @@ def evaluation_data(folder: Path) -> ReportData:
     scores = load_scores(folder)
     project = load_project(project_of(folder))
     recipe = load_recipe(str(folder / CONFIG_FILE))
-    steps = make_steps(recipe.postprocess)
     recordings = []
     hashes: dict[str, str] = {}
     settings = recipe_to_dict(recipe)
@@ -98,7 +100,7 @@ def evaluation_data(folder: Path) -> ReportData:
                 id=id_,
                 timeline=prediction.timeline,
                 truth=load_bouts(project, recording),
-                predicted=apply(prediction, steps),
+                predicted=apply_own(prediction, folder / WITHIN / f"{id_}.parquet"),
                 probabilities=prediction.probabilities,
                 groups=recording.groups,
                 scores=own["frames"],
@@ -116,6 +118,7 @@ def evaluation_data(folder: Path) -> ReportData:
         scores=scores["pooled"],
         baseline=scores["baseline"],
         segments=scores["segments"],
+        details={key: scores[key] for key in _DETAILS} if "drawn" in scores else None,
         splits=_json(folder / SPLITS_FILE, []),
         settings=settings,
         provenance={**_json(folder / ENVIRONMENT_FILE, {}), "model_hashes": hashes},

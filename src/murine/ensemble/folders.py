@@ -29,6 +29,7 @@ from murine.train.crossval import (
     EVALUATION_FILE,
     SCORES_FILE,
     Judged,
+    drawn_over,
     load_scores,
     score_all,
     write_evaluation,
@@ -156,7 +157,8 @@ def write_combined(
         written.append(out / WITHIN / f"{id_}.parquet")
         write_prediction(written[-1], final)
     _drop_others(out / WITHIN, written)
-    scores = score_all(judged, splits, members.project.unit) | {"reused": []}
+    over = drawn_over(recipe.split)
+    scores = score_all(judged, splits, members.project.unit, over=over) | {"reused": []}
     scores["notes"] = [*notes, *scores["notes"]]
     write_json(out / SCORES_FILE, scores)
     before = {

@@ -3,7 +3,7 @@
 from murine.metrics.agreement import Agreement, agree, fleiss_kappa
 from murine.metrics.baseline import majority_baseline
 from murine.metrics.bouts import Bout, Budget, bout_table, time_budget
-from murine.metrics.details import score_details
+from murine.metrics.details import bout_matches, score_details
 from murine.metrics.frames import (
     METRICS,
     BehaviourScores,
@@ -39,6 +39,7 @@ __all__ = [
     "agree",
     "bootstrap_differences",
     "bootstrap_intervals",
+    "bout_matches",
     "bout_table",
     "fleiss_kappa",
     "follow",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from murine.metrics.intervals import bootstrap_intervals
-from murine.metrics.matching import BoutMatches, pool_matches
-from murine.metrics.outcomes import Outcome, Pair, outcome_of, task_parts
+from murine.metrics.matching import BoutMatches, count_bouts, pool_matches
+from murine.metrics.outcomes import Outcome, Pair, fill_background, outcome_of, task_parts
 from murine.metrics.protocols import PROTOCOLS, follow, pooled_frames
 from murine.metrics.segments import SegmentScores, pool_segments
 from murine.types import Ethogram
@@ -46,10 +46,22 @@ def score_details(
     }
 
 
+def bout_matches(pairs: Sequence[Pair], ethogram: Ethogram) -> tuple[BoutMatches, ...]:
+    """Return how the bouts of recordings were met, pooled; none where there are no times."""
+    counted = []
+    for pair in pairs:
+        if pair.timeline is None:
+            return ()
+        truth, said = (fill_background(x, ethogram) for x in (pair.truth, pair.decided))
+        counted.append(count_bouts(truth, said, pair.timeline))
+    return pool_matches(ethogram.behaviours, counted) if counted else ()
+
+
 def matched(outcomes: Sequence[Outcome], ethogram: Ethogram) -> tuple[BoutMatches, ...]:
     """Return how bouts were met, a row per behaviour; none where there are no times."""
     counted = [(outcome.bouts, outcome.seconds) for outcome in outcomes]
-    return pool_matches(ethogram.behaviours, counted) if all(rows for rows, _ in counted) else ()
+    timed = counted and all(rows for rows, _ in counted)
+    return pool_matches(ethogram.behaviours, counted) if timed else ()
 
 
 def segments_of(outcomes: Sequence[Outcome]) -> SegmentScores | None:

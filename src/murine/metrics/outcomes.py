@@ -51,15 +51,15 @@ class Pair:
 class Outcome:
     """What one recording adds. `frames`: (C, 4) of exclusive behaviours: frames decided rightly, true, decided,
     decided among those that truly are no background; else tp, fp, tn, fn. `segments`: as `count_segments`, None
-    where behaviours may overlap. `bouts`, `seconds`: as `count_bouts`; empty without times. `ranks`: for each
-    behaviour which known frames show it, and their probabilities; empty without any.
+    where behaviours may overlap. `bouts`, `seconds`: as `count_bouts`; empty without times. `ranked`: (T, C) labels
+    as in `Pair`, the background filled in, and probabilities; None without any.
     """
 
     frames: NDArray[np.int64]
     segments: NDArray[np.float64] | None
     bouts: tuple[BoutCounts, ...]
     seconds: float
-    ranks: tuple[tuple[NDArray[np.bool_], Values], ...]
+    ranked: tuple[NDArray[np.int8], Values] | None
 
 
 def fill_background(frames: NDArray[np.int8], ethogram: Ethogram) -> NDArray[np.int8]:
@@ -80,34 +80,28 @@ def outcome_of(pair: Pair, ethogram: Ethogram) -> Outcome:
             raise InputError(f"frames must be {shape}; came {array.shape}")
     truth, said = (fill_background(x, ethogram) for x in (pair.truth, pair.decided))
     if ethogram.exclusive:
-        frames, segments = _exclusive(truth, said, ethogram)
-        known = np.repeat((truth == 1).any(axis=1)[:, None], len(ethogram), axis=1)
+        true, other = (
+            one_class(x, ethogram, what) for x, what in ((truth, "truth"), (said, "decisions"))
+        )
+        frames = _exclusive(true, other, ethogram)
     else:
-        frames, segments = _multi_label(truth, said), None
-        known = truth != -1
-    ranks: tuple[tuple[NDArray[np.bool_], Values], ...] = ()
-    if pair.probabilities is not None:
-        values = pair.probabilities
-        ranks = tuple((truth[known[:, c], c] == 1, values[known[:, c], c]) for c in range(len(ethogram)))
+        frames = _multi_label(truth, said)
+    ranked = None if pair.probabilities is None else (truth, pair.probabilities)
     if pair.timeline is None:
-        return Outcome(frames, None, (), 0.0, ranks)
+        return Outcome(frames, None, (), 0.0, ranked)
+    segments = count_segments(true, other) if ethogram.exclusive else None
     bouts, seconds = count_bouts(truth, said, pair.timeline)
-    return Outcome(frames, segments, bouts, seconds, ranks)
+    return Outcome(frames, segments, bouts, seconds, ranked)
 
 
 def _exclusive(
-    truth: NDArray[np.int8], said: NDArray[np.int8], ethogram: Ethogram
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    true, other = (one_class(x, ethogram, what) for x, what in ((truth, "truth"), (said, "decisions")))
+    true: NDArray[np.int64], said: NDArray[np.int64], ethogram: Ethogram
+) -> NDArray[np.int64]:
     size = len(ethogram)
-    seen = (true >= 0) & (other >= 0)
+    seen = (true >= 0) & (said >= 0)
     inside = seen if ethogram.background is None else seen & (true != ethogram.background_index)
-
-    def count(values: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(values, minlength=size)
-
-    table = [true[seen & (true == other)], true[seen], other[seen], other[inside]]
-    return np.stack([count(values) for values in table], axis=1), count_segments(true, other)
+    table = [true[seen & (true == said)], true[seen], said[seen], said[inside]]
+    return np.stack([np.bincount(values, minlength=size) for values in table], axis=1)
 
 
 def _multi_label(truth: NDArray[np.int8], said: NDArray[np.int8]) -> NDArray[np.int64]:

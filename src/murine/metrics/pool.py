@@ -33,9 +33,11 @@ class Pool:
         cuts = [o.segments for o in outcomes if o.segments is not None]
         self._segments = np.stack(cuts) if len(cuts) == len(outcomes) else None
         self._ranks: list[_Ranks] = []
-        if all(o.ranks for o in outcomes):
-            columns = range(len(ethogram))
-            self._ranks = [_Ranks([o.ranks[c] for o in outcomes]) for c in columns]
+        ranked = [o.ranked for o in outcomes if o.ranked is not None]
+        if len(ranked) == len(outcomes):
+            truth, values = (np.concatenate([row[side] for row in ranked]) for side in (0, 1))
+            whose = np.repeat(np.arange(len(ranked)), [len(row[0]) for row in ranked])
+            self._ranks = [_Ranks(t, v, whose) for t, v in zip(truth.T, values.T, strict=True)]
         self._bouts: list[_Lane] = []
         if all(o.bouts for o in outcomes):
             seconds = np.array([o.seconds for o in outcomes])
@@ -79,10 +81,9 @@ class _Ranks:
     taken off every draw.
     """
 
-    def __init__(self, ranks: Sequence[tuple[NDArray[np.bool_], Values]]) -> None:
-        truth = np.concatenate([shown for shown, _ in ranks])
-        values = np.concatenate([of for _, of in ranks])
-        whose = np.repeat(np.arange(len(ranks)), [len(shown) for shown, _ in ranks])
+    def __init__(self, labels: NDArray[np.int8], values: Values, whose: NDArray[np.int64]) -> None:
+        known = labels != -1
+        truth, values, whose, recordings = labels[known] == 1, values[known], whose[known], whose[-1] + 1
         self._exact = average_precision(truth, values)
         steps = np.unique(values[truth])
         if len(steps) > STEPS:
@@ -92,14 +93,14 @@ class _Ranks:
         # Bin 0 holds the frames above the highest threshold: the order of falling probability.
         bins = len(steps) - np.searchsorted(steps, values, side="right")
         inside = bins < len(steps)
-        shape = (len(steps), len(ranks))
+        shape = (len(steps), int(recordings))
         self._all, self._shown = (
             sparse.coo_array((np.ones(int(of.sum())), (bins[of], whose[of])), shape=shape).tocsr()
             for of in (inside, inside & truth)
         )
         self._shift = 0.0
         if self._exact is not None:
-            self._shift = self._exact - float(self._looked_up(np.ones((1, len(ranks))))[0])
+            self._shift = self._exact - float(self._looked_up(np.ones((1, int(recordings))))[0])
 
     def precision(self, weights: Drawn) -> Drawn:
         """Return the average precision (D,) of each draw."""

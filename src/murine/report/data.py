@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
-from murine.metrics import majority_baseline, score_frames, score_segments
+from murine.metrics import Pair, majority_baseline, score_details, score_frames, score_segments
 from murine.metrics.frames import one_class
 from murine.postprocess import decide
 from murine.types import Bouts, Ethogram, Timeline
@@ -70,7 +70,8 @@ class ReportData:
     """Everything a report shows. Scores that are None are worked out where labels and predictions are.
 
     `scores`, `baseline`: pooled frame scores and those of always saying the commonest behaviour, as
-    `FrameScores.to_dict` gives them; `segments`: `SegmentScores.to_dict`. `unit`: what is counted, a
+    `FrameScores.to_dict` gives them; `segments`: `SegmentScores.to_dict`; `details`: what
+    `metrics.score_details` tells besides (bouts, intervals, protocols, tasks). `unit`: what is counted, a
     "frame" or (clip projects) a whole "recording". `splits`: `Split.to_dict` of each fold.
     `settings`, `provenance`: nested tables (the recipe; versions and hashes).
     Raises InputError where a recording does not fit the ethogram or its own length.
@@ -83,6 +84,7 @@ class ReportData:
     scores: Mapping[str, Any] | None = None
     baseline: Mapping[str, Any] | None = None
     segments: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] | None = None
     splits: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -151,7 +153,22 @@ class ReportData:
             true = [one_class(_frames(r.true_frames), self.ethogram, r.id) for r in seen]
             said = [one_class(_frames(r.predicted_frames), self.ethogram, r.id) for r in seen]
             changes["segments"] = score_segments(true, said).to_dict()
+        if self.details is None:
+            changes["details"] = self._details(seen)
         return replace(self, **changes)
+
+    def _details(self, recordings: Sequence[ReportRecording]) -> dict[str, Any]:
+        """Return what is told besides, groups drawn as the folds were made (also of older evaluations)."""
+        groups = {id_: str(group) for s in self.splits for id_, group in s.get("groups", {}).items()}
+        split = self.settings.get("split", {})
+        alone = all(id_ == group for id_, group in groups.items())
+        over = "recording" if alone else "group" if split.get("pattern") else split.get("by", "group")
+        pairs = []
+        for r in recordings:
+            true, said, values = self._unit(r)
+            pairs.append(Pair(true, said, values, r.timeline if self.unit == "frame" else None))
+        names = [groups.get(r.id, r.id) for r in recordings]
+        return score_details(pairs, self.ethogram, groups=names, over=over)
 
     def _unit(self, r: ReportRecording) -> tuple[Frames, Frames, NDArray[Any] | None]:
         """Return truth, decisions and probabilities of one recording, a row per unit."""

@@ -22,7 +22,17 @@ from murine.report.drawing import Picture, picture
 from murine.report.figures import FIGURES, RECORDING_FIGURES
 from murine.report.palette import colours, ink_on
 from murine.report.summary import Summary, summarise
-from murine.report.tables import BudgetTable, Clip, budgets, clips, most_confused, score_rows, tested_in
+from murine.report.tables import (
+    BudgetTable,
+    Clip,
+    bout_rows,
+    budgets,
+    clips,
+    most_confused,
+    score_rows,
+    task_rows,
+    tested_in,
+)
 
 
 def write_report(path: Path, data: ReportData, *, progress: Progress = SILENT) -> Path:
@@ -58,6 +68,7 @@ def report_dict(data: ReportData, summary: Summary, grid: list[Clip] | None) -> 
         "scores": data.scores,
         "baseline": data.baseline,
         "segments": data.segments,
+        "details": data.details,
         "budgets": _budget_rows(data, budgets(data)),
         "recordings": [
             {
@@ -190,6 +201,7 @@ def _render(
     )
     filters: dict[str, Callable[..., Any]] = {
         "score": words.score,
+        "between": words.between,
         "percent": words.percent,
         "duration": words.duration,
         "listing": words.listing,
@@ -209,6 +221,9 @@ def _render(
         figures=figures,
         captions=[kind.caption(data) for name, kind in RECORDING_FIGURES.items() if name in drawn],
         scores=score_rows(data),
+        drawn=(data.details or {}).get("drawn") if (data.details or {}).get("intervals") else None,
+        bouts=[] if grid is not None else bout_rows(data),
+        tasks=task_rows(data),
         behaviours=_behaviour_rows(data),
         budgets=_budget_rows(data, found),
         sides=[] if grid is not None else list(found),

@@ -75,6 +75,13 @@ def _good(data: ReportData) -> list[str]:
         f"Macro F1, in which every behaviour counts alike, is {score(ours['macro_f1'])} (that guess: "
         f"{score(base.get('macro_f1'))}; perfect: 1).",
     ]
+    told = data.details or {}
+    if ends := told.get("intervals", {}).get("macro_f1"):
+        drawn = told["drawn"]
+        lines.append(
+            f"Other recordings of the same kind would bring it between {score(ends[0])} and {score(ends[1])} "
+            f"(95 % interval; drawn again and again: {count(drawn['count'], drawn['over'])})."
+        )
     if ours.get("kappa") is not None:
         lines.append(f"Agreement beyond chance: kappa {ours['kappa']:.2f}, {_agreement(ours['kappa'])}.")
     known = {

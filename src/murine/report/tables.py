@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from murine.metrics import METRICS
+from murine.metrics import METRICS, PROTOCOLS
 from murine.report.data import ReportData, ReportRecording
 from murine.types import Bouts, FloatArray, IntArray
 
@@ -66,15 +66,19 @@ def _budget(data: ReportData, pairs: list[tuple[ReportRecording, Bouts]]) -> Bud
     )
 
 
+Ends = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score beside what it costs nothing to reach."""
+    """One score beside what it costs nothing to reach; `interval` of 95 %, None where there is none."""
 
     name: str
     title: str
     meaning: str
     value: float | None
     baseline: float | None
+    interval: Ends | None = None
 
 
 SEGMENTS = (
@@ -83,6 +87,7 @@ SEGMENTS = (
     ("f1_25", "Segmental F1@25", "the same, at least 25 %"),
     ("f1_50", "Segmental F1@50", "the same, at least 50 %: a flickering prediction falls far here"),
 )
+_OF_PROTOCOL = (("macro_f1", "macro F1"), ("map", "mean average precision"))
 
 
 def score_rows(data: ReportData) -> list[ScoreRow]:
@@ -90,16 +95,62 @@ def score_rows(data: ReportData) -> list[ScoreRow]:
     if data.scores is None:
         return []
     base: Mapping[str, Any] = data.baseline or {}
+    told = data.details or {}
+    ends = told.get("intervals", {})
     rows = [
-        ScoreRow(name, metric.title, metric.meaning, data.scores.get(name), base.get(name))
+        ScoreRow(
+            name, metric.title, metric.meaning, data.scores.get(name), base.get(name), _ends(ends, name)
+        )
         for name, metric in METRICS.items()
         if data.ethogram.background is not None or "foreground" not in name
     ]
     cuts = data.segments or {}
     for name, title, meaning in SEGMENTS:
         if cuts.get(name) is not None:
-            rows.append(ScoreRow(name, title, meaning, cuts[name] / 100, None))
+            row = ScoreRow(name, title, meaning, cuts[name] / 100, None, _ends(ends, name, 100))
+            rows.append(row)
+    for name, found in told.get("protocols", {}).items() if data.unit == "frame" else ():
+        for key, words in _OF_PROTOCOL:
+            rows.append(
+                ScoreRow(
+                    f"{name} {key}",
+                    f"{PROTOCOLS[name].title} {words}" if name in PROTOCOLS else f"{name} {words}",
+                    f"by that protocol: {found['meaning']}" if key == "macro_f1" else "the same",
+                    found.get(key),
+                    None,
+                    _ends(found["intervals"], key),
+                )
+            )
     return [row for row in rows if row.value is not None]
+
+
+def _ends(intervals: Mapping[str, Sequence[float]], name: str, scale: float = 1.0) -> Ends | None:
+    found = intervals.get(name)
+    return None if found is None else (found[0] / scale, found[1] / scale)
+
+
+def bout_rows(data: ReportData) -> list[dict[str, Any]]:
+    """Return how the bouts of each behaviour were met, with the interval of their F1 as `interval`."""
+    told = data.details or {}
+    ends = told.get("intervals", {})
+    return [
+        {**row, "interval": _ends(ends, f"bout_f1 {row['behaviour']}")} for row in told.get("bouts", ())
+    ]
+
+
+def task_rows(data: ReportData) -> list[dict[str, Any]]:
+    """Return the main scores of each task by itself: title, and (value, interval) of each score."""
+    rows = []
+    for name, told in (data.details or {}).get("tasks", {}).items():
+        ends = told["intervals"]
+        frames = [(told["frames"][key], _ends(ends, key)) for key in ("macro_f1", "map", "kappa")]
+        cuts = told["segments"] or {}
+        segments = [
+            (None if cuts.get(key) is None else cuts[key] / 100, _ends(ends, key, 100))
+            for key in ("edit", "f1_50")
+        ]
+        rows.append({"name": name, "n": told["frames"]["n"], "scores": [*frames, *segments]})
+    return rows
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,11 @@ def score(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
+def between(ends: Sequence[float] | None) -> str:
+    """Return an interval as "0.712 to 0.803", or a dash."""
+    return NOTHING if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
 def percent(value: float | None, places: int = 1) -> str:
     """Return a share as per cent, or a dash."""
     return NOTHING if value is None else f"{100 * value:.{places}f} %"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine import __version__
-from murine.config import Recipe, save_recipe
+from murine.config import Recipe, SplitSettings, save_recipe
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
 from murine.files import file_hash, read_json, require_file, results_folder, value_hash, write_json
-from murine.metrics import majority_baseline, score_frames, score_segments
+from murine.metrics import (
+    Pair,
+    bout_matches,
+    majority_baseline,
+    score_details,
+    score_frames,
+    score_segments,
+)
 from murine.postprocess import apply, make_steps
 from murine.predict.run import history
 from murine.predict.sources import PreparedSource
@@ -47,6 +54,10 @@ Frames = NDArray[np.int8]
 
 SCORES_FILE = "scores.json"
 EVALUATION_FILE = "evaluation.json"
+
+
+AfterFold = Callable[[Study, Split, Mapping[str, Path]], None]
+"""Told the study, the fold and the predictions of its recordings; what it raises ends the evaluation."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ def evaluate(
     out: Path | None = None,
     only: Sequence[str] = (),
     resume: bool = True,
+    after_fold: AfterFold | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
     """Cross-validate a recipe on a project's labelled recordings.
@@ -81,7 +93,7 @@ def evaluate(
     `only`: recordings with these values in these columns, such as "camera=left". `out`: default
     PROJECT/evaluations/NAME, NAME being the recipe's and the values of `only`. Every fold trains and stops
     early without its test recordings. A finished fold of the same settings, labels and files is not run
-    again, an interrupted one goes on; `resume` False begins anew. Where the unit of a project is a recording
+    again, an interrupted one goes on; `resume` False begins anew. `after_fold` is told of each. Where the unit of a project is a recording
     (clips), its probabilities are averaged and the recording counts once; otherwise every labelled frame
     counts. Raises what `open_study`, `make_splits` and `train_split` raise.
     """
@@ -116,11 +128,14 @@ def evaluate(
             if not trained:
                 reused.append(split.name)
             task.advance()
+            if after_fold is not None:
+                after_fold(study, split, {id_: paths[id_] for id_ in split.test})
     for path in (out / WITHIN).glob("*.parquet"):
         if path not in paths.values() and "fold" in _meta_of(path):
             path.unlink()  # of a recording that no fold tests any more
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
-    scores = score_all(judged, splits, study.project.unit) | {"reused": reused}
+    over = drawn_over(recipe.split)
+    scores = score_all(judged, splits, study.project.unit, over=over) | {"reused": reused}
     write_json(out / SCORES_FILE, scores)
     return Evaluation(out, tuple(paths.values()), scores)
 
@@ -177,17 +192,33 @@ def judge_recording(study: Study, path: Path, recipe: Recipe) -> Judged:
     return Judged(truth, prediction, apply(prediction, make_steps(recipe.postprocess)))
 
 
-def score_all(judged: dict[str, Judged], splits: Sequence[Split], unit: str) -> dict[str, Any]:
+def drawn_over(settings: SplitSettings) -> str:
+    """Return what an evaluation's intervals are drawn over: what the recordings were split by."""
+    return "group" if settings.pattern else settings.by
+
+
+def score_all(
+    judged: dict[str, Judged], splits: Sequence[Split], unit: str, *, over: str = "recording"
+) -> dict[str, Any]:
     """Return the scores of an evaluation, as scores.json holds them.
 
     `pooled`: frames (or recordings) of all folds together, decided after post-processing; `raw`: before
     it; `baseline`: always the commonest behaviour; `segments`: bouts, where behaviours exclude each
-    other and are labelled frame by frame; `recordings`, `folds`: frames and segments of each alone.
+    other and are labelled frame by frame; `recordings`, `folds`: frames, segments and bouts of each alone.
+    Besides, of all: what `metrics.score_details` tells (`bouts`, `intervals`, `drawn`, `protocols`, `tasks`); for
+    intervals the groups of the splits are drawn, called `over`. Older evaluations have none of these.
     """
     everyone = list(judged.values())
     ethogram = everyone[0].prediction.ethogram
     truth, values, decided = unit_rows(everyone, unit)
     pooled = score_frames(truth, values, ethogram, decided=decided).to_dict()
+    groups = {id_: s.groups.get(id_, id_) for s in splits for id_ in s.test}
+    details = score_details(
+        [pair_of(one, unit) for one in everyone],
+        ethogram,
+        groups=[groups.get(id_, id_) for id_ in judged],
+        over=over,
+    )
     return {
         "unit": unit,
         "pooled": pooled,
@@ -197,7 +228,17 @@ def score_all(judged: dict[str, Judged], splits: Sequence[Split], unit: str) -> 
         "recordings": {id_: _brief([one], unit) for id_, one in judged.items()},
         "folds": {s.name: _brief([judged[id_] for id_ in s.test], unit) for s in splits},
         "notes": [f"{s.name}: {note}" for s in splits for note in s.notes],
+        **details,
     }
+
+
+def pair_of(judged: Judged, unit: str) -> Pair:
+    """Return a recording as metrics take it: frame by frame, or as one row where it counts once."""
+    truth, values, decided = unit_rows([judged], unit)
+    if decided is None:
+        plain = judged.prediction.ethogram.plain_decision(values).astype(np.int8)
+        return Pair(truth, plain, values)
+    return Pair(truth, decided, values, judged.prediction.timeline)
 
 
 def unit_rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Frames | None]:
@@ -213,9 +254,15 @@ def unit_rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Fram
 def _brief(judged: list[Judged], unit: str) -> dict[str, Any]:
     truth, values, decided = unit_rows(judged, unit)
     if not (truth != -1).any():
-        return {"frames": None, "segments": None}
-    scores = score_frames(truth, values, judged[0].prediction.ethogram, decided=decided)
-    return {"frames": scores.to_dict(), "segments": _segments(judged, unit)}
+        return {"frames": None, "segments": None, "bouts": []}
+    ethogram = judged[0].prediction.ethogram
+    scores = score_frames(truth, values, ethogram, decided=decided)
+    bouts = bout_matches([pair_of(one, unit) for one in judged], ethogram)
+    return {
+        "frames": scores.to_dict(),
+        "segments": _segments(judged, unit),
+        "bouts": [row.to_dict() for row in bouts],
+    }
 
 
 def _segments(judged: list[Judged], unit: str) -> dict[str, Any] | None:
