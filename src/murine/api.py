@@ -4,9 +4,10 @@ The functions live in rooms of their own, some of which bear their names (`murin
 page is where they meet.
 """
 
+from murine.comparing import compare_paths as compare
 from murine.config import list_recipes, load_recipe, save_recipe
 from murine.demo import demo
-from murine.ensemble import combine, combine_predictions
+from murine.ensemble import combine, combine_predictions, tune
 from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
 from murine.formats import (
@@ -60,6 +61,7 @@ __all__ = [
     "check",
     "combine",
     "combine_predictions",
+    "compare",
     "create_backbone",
     "create_model",
     "demo",
@@ -91,6 +93,7 @@ __all__ = [
     "sweep_fusion",
     "timeline",
     "train",
+    "tune",
     "write_evaluation_report",
     "write_labels",
     "write_pose",

@@ -1,8 +1,11 @@
-"""Several networks heard together: means, weights, the fusion of two, the cameras of one scene."""
+"""Several networks heard together: means, weights, the fusion of two, the cameras of one scene; and how what they
+say is decided.
+"""
 
 from murine.ensemble.folders import Combined, combine
 from murine.ensemble.members import open_members
 from murine.ensemble.sweep import METRICS, RATIOS, Fusion, sweep
+from murine.ensemble.tuning import Tuned, tune
 from murine.ensemble.values import COMBINED, SCALES, combine_predictions
 
 __all__ = [
@@ -12,8 +15,10 @@ __all__ = [
     "SCALES",
     "Combined",
     "Fusion",
+    "Tuned",
     "combine",
     "combine_predictions",
     "open_members",
     "sweep",
+    "tune",
 ]

@@ -1,0 +1,72 @@
+"""The commands on how probabilities become bouts: tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from murine.cli.console import Json, Quiet, guarded, progress, result
+from murine.columns import table
+
+
+@guarded
+def tune(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the tuned evaluation goes.")],
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVALUATION", help="What evaluate or combine wrote.")
+    ],
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="What is best: macro_f1, accuracy, balanced_accuracy, f1_50 (of bouts), or macro_f1+f1_50."
+        ),
+    ] = "macro_f1",
+    stages: Annotated[
+        str,
+        typer.Option(metavar="STAGE,...", help="Of smooth, decide, close, drop. Default: all four."),
+    ] = "",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Choose post-processing for each fold on the other folds, and say what each step is worth."""
+    from murine.ensemble import tune as call
+    from murine.reporting import write_evaluation_report
+
+    wanted = tuple(part.strip() for part in stages.split(",") if part.strip())
+    tuned = call(out, evaluation, metric=metric, stages=wanted, progress=progress(quiet))
+    page = write_evaluation_report(out)
+    names = [n for n in tuned.worth[0] if n != "stage"]
+    before = {"stage": "as evaluated", **{n: tuned.scores["before"].get(n) for n in names}}
+    if tuned.scores["segments"] is not None:
+        before["f1_50"] = None
+    rows = [(_label(row), *(row.get(n) for n in names), _gain(row)) for row in (before, *tuned.worth)]
+    lines = [
+        table(("", *(n.replace("_", " ") for n in names), "gain (95 % interval)"), rows),
+        f"chosen by {metric}, for each fold on the others:",
+        *(f"  {fold}: {', '.join(found.values())}" for fold, found in tuned.chosen.items()),
+        f"for new recordings: {out / 'recipe.toml'}, as in: murine train STUDY --recipe {out / 'recipe.toml'}",
+        f"report: {page}",
+    ]
+    value = {"folder": str(out), "report": str(page), "scores": tuned.scores, **tuned.to_dict()}
+    result(value, as_json, "\n".join(lines))
+
+
+def _label(row: dict[str, Any]) -> str:
+    stage = str(row["stage"])
+    return stage if stage in ("raw", "as evaluated") else f"+ {stage}"
+
+
+def _gain(row: dict[str, Any]) -> str:
+    if row.get("gain") is None:
+        return ""
+    interval = row["interval"]
+    shown = "" if interval is None else f" ({interval[0]:+.3f} to {interval[1]:+.3f})"
+    return f"{row['gain']:+.3f}{shown}"
+
+
+COMMANDS: list[tuple[str, Callable[..., None], str]] = [
+    ("tune", tune, "murine tune study/evaluations/tuned study/evaluations/ms-tcn-pp --metric macro_f1"),
+]
