@@ -29,6 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "export",
             "scoring",
             "rating",
+            "comparing",
             "reporting",
         }
     ),

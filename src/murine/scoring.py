@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from murine.errors import InputError, suggest
 from murine.formats import describe_labels, read_labels
-from murine.metrics import score_many
-from murine.postprocess import apply_own
+from murine.metrics import PROTOCOLS, score_many
+from murine.postprocess import apply, apply_own
 from murine.predictions import find_predictions, predictions_folder, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, load_bouts, load_project
 from murine.project import timeline as recording_timeline
-from murine.types import Bouts, Ethogram, Timeline
+from murine.types import Bouts, Ethogram, FloatArray, Timeline
 
 LABEL_SUFFIXES = (
     *(".csv", ".tsv", ".txt", ".parquet", ".boris", ".annot"),
@@ -26,16 +26,20 @@ LABEL_SUFFIXES = (
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """One recording's bouts on its own frames."""
+    """One recording's bouts on its own frames; of a prediction also the probabilities (T,) of each behaviour."""
 
     bouts: Bouts
     timeline: Timeline
+    probabilities: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
-def read_decided(path: Path) -> Labelled:
-    """Return a prediction's bouts, decided by the post-processing its recipe asked for."""
+def read_decided(path: Path, *, plain: bool = False) -> Labelled:
+    """Return a prediction's bouts, decided by the post-processing its recipe asked for (`plain`: by none)."""
     prediction = read_prediction(path)
-    return Labelled(apply_own(prediction, path), prediction.timeline)
+    names = prediction.ethogram.behaviours
+    values = dict(zip(names, prediction.probabilities.T, strict=True))
+    bouts = apply(prediction) if plain else apply_own(prediction, path)
+    return Labelled(bouts, prediction.timeline, values)
 
 
 def score_paths(
@@ -45,6 +49,8 @@ def score_paths(
     fps: float | None = None,
     n_frames: int | None = None,
     background: str | None = None,
+    by: str = "",
+    protocol: str = "",
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Score `predicted` against `truth` and return scores as JSON-like values.
@@ -52,17 +58,21 @@ def score_paths(
     Each side is a label file, a prediction, a folder of either, or a project; folders and projects meet
     by recording id (a file's name without suffix). The frames come from a prediction or a project's
     recordings; for two bare label files from `fps` and `n_frames`. `background` names the behaviour that
-    means "none of the others". Keys: `recordings` (their number), `pooled` (frame scores), `segments`, `each`
-    (per recording), `bouts` (matched one by one), `intervals` (95 %, over recordings). Raises InputError
-    where nothing meets or the behaviours differ.
+    means "none of the others". `by`: a column of recordings.csv whose values are drawn as wholes for intervals;
+    default: what an evaluation was split by, else each recording. `protocol`: a published way to score, such as
+    "calms21", which also says how predictions are decided. Keys: `recordings` (their number), `pooled` (frame
+    scores), `segments`, `each` (per recording), `bouts` (matched one by one), `intervals` (95 %), `drawn` (over what,
+    how many), `protocols`. Raises InputError where nothing meets or the behaviours differ.
     """
+    plain = bool(protocol) and PROTOCOLS[protocol].plain
+    groups, over = _drawn((Path(truth), Path(predicted)), by)
     frames = _known_frames(predicted) | _known_frames(truth)
     one_each = _is_single(truth) and _is_single(predicted)
     if one_each and frames:
         frames = {"": next(iter(frames.values()))}
     sides: list[dict[str, Labelled]] = []
     for path in (Path(truth), Path(predicted)):
-        found = _read_side(path, frames, fps, n_frames, one_each)
+        found = _read_side(path, frames, fps, n_frames, one_each, plain)
         sides.append(found)
     sides = _with_common_names(sides, background)
     common = [""] if one_each else [id_ for id_ in sides[0] if id_ in sides[1]]
@@ -76,11 +86,12 @@ def score_paths(
         for id_ in common:
             name = id_ or Path(predicted).stem
             try:
-                each[name] = _scored(sides, [id_])
+                each[name] = _scored(sides, [id_], [id_], protocol)
             except InputError as error:
                 raise InputError(f"recording '{name}': {error}") from error
             task.advance()
-    pooled = _scored(sides, common)
+    units = [groups.get(id_, id_) for id_ in common]
+    pooled = _scored(sides, common, units, protocol)
     return {
         "recordings": len(common),
         "only_in_truth": sorted(set(sides[0]) - set(common)),
@@ -89,13 +100,52 @@ def score_paths(
         "segments": pooled["segments"],
         "bouts": pooled["bouts"],
         "intervals": pooled["intervals"],
+        "drawn": {"over": over, "count": len(set(units))},
+        "protocols": pooled["protocols"],
         "each": each,
     }
 
 
-def _scored(sides: Sequence[Mapping[str, Labelled]], ids: Sequence[str]) -> dict[str, Any]:
+def _scored(
+    sides: Sequence[Mapping[str, Labelled]], ids: Sequence[str], units: Sequence[str], protocol: str
+) -> dict[str, Any]:
     truth, predicted = ([side[id_].bouts for id_ in ids] for side in sides)
-    return score_many(truth, predicted, [sides[0][id_].timeline for id_ in ids]).to_dict()
+    return score_many(
+        truth,
+        predicted,
+        [sides[0][id_].timeline for id_ in ids],
+        probabilities=[sides[1][id_].probabilities for id_ in ids],
+        groups=units,
+        protocols=[protocol] if protocol else [],
+    ).to_dict()
+
+
+def _drawn(paths: Sequence[Path], by: str) -> tuple[dict[str, str], str]:
+    """Return the group of each recording, and what groups are called; no groups: each recording is its own."""
+    if not by and not any(path.is_dir() for path in paths):
+        return {}, "recording"
+    # What networks are trained with takes seconds to import, and label files need none of it.
+    from murine.config import load_recipe
+    from murine.train.crossval import EVALUATION_FILE, drawn_over, project_of, read_splits
+    from murine.train.runs import CONFIG_FILE
+
+    judged = [path for path in paths if (path / EVALUATION_FILE).is_file()]
+    if not by:
+        if not judged:
+            return {}, "recording"
+        splits = read_splits(judged[0])
+        groups = {id_: str(group) for split in splits for id_, group in split.groups.items()}
+        return groups, drawn_over(load_recipe(str(judged[0] / CONFIG_FILE)).split)
+    places = [path for path in paths if (path / PROJECT_FILE).is_file()]
+    if not places and not judged:
+        raise InputError(
+            f"--by {by}: neither side is a project or an evaluation, so no column is known."
+        )
+    project = load_project(places[0] if places else project_of(judged[0]))
+    known = dict.fromkeys(["recording", *(c for r in project.recordings for c in r.groups)])
+    if by not in known:
+        raise InputError(f"--by: recordings.csv has no column '{by}'.{suggest(by, known)}")
+    return {r.id: r.group(by) for r in project.recordings if project.is_labelled(r)}, by
 
 
 def _is_single(path: Path) -> bool:
@@ -150,6 +200,7 @@ def _read_side(
     fps: float | None,
     n_frames: int | None,
     one_each: bool,
+    plain: bool,
 ) -> dict[str, Labelled]:
     if (path / PROJECT_FILE).is_file():
         project = load_project(path)
@@ -167,7 +218,7 @@ def _read_side(
     result = {}
     for id_, file in files.items():
         if _is_prediction(file):
-            result[id_] = read_decided(file)
+            result[id_] = read_decided(file, plain=plain)
             continue
         if id_ not in frames and not one_each and frames:
             continue  # the other side does not have it; said under only_in_...
@@ -201,7 +252,7 @@ def _with_common_names(
         return sides
     common = common_ethogram(ethograms, background, clash=_two_spellings)
     return [
-        {id_: Labelled(carried_over(item.bouts, common), item.timeline) for id_, item in side.items()}
+        {id_: replace(item, bouts=carried_over(item.bouts, common)) for id_, item in side.items()}
         for side in sides
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +23,26 @@ def score(
         int | None, typer.Option(min=1, help="Number of frames, where no file tells.")
     ] = None,
     background: Annotated[str, typer.Option(help="The behaviour that means 'none of the others'.")] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="With a project or an evaluation: intervals over what shares a value of this column of "
+            "recordings.csv, such as session. Default: what an evaluation was split by, else recordings.",
+        ),
+    ] = "",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A published way to score: calms21 (frames pooled, the most probable behaviour without "
+            "post-processing, mean over behaviours without the background).",
+        ),
+    ] = "",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Compare two label sets, or predictions with labels, frame by frame and bout by bout."""
+    """Score predictions against labels, or one label set against another, frame by frame and bout by bout."""
     from murine.scoring import score_paths
 
     scored = score_paths(
@@ -35,18 +51,30 @@ def score(
         fps=fps,
         n_frames=frames,
         background=background or None,
+        by=by,
+        protocol=protocol,
         progress=progress(quiet),
     )
     pooled = scored["pooled"]
     rows = [
-        (name, c["precision"], c["recall"], c["f1"], c["support"])
+        (name, c["precision"], c["recall"], c["f1"], c["average_precision"], c["support"])
         for name, c in pooled["per_class"].items()
     ]
     text = (
         f"{many(scored['recordings'], 'recording')}, {pooled['n']:,} annotated frames: accuracy "
-        f"{_with_interval(scored, 'accuracy')}, macro F1 {_with_interval(scored, 'macro_f1')}, "
-        f"kappa {_with_interval(scored, 'kappa')}\n"
-    ) + table(("behaviour", "precision", "recall", "F1", "frames"), rows)
+        f"{with_interval(scored, 'accuracy')}, macro F1 {with_interval(scored, 'macro_f1')}, "
+        f"kappa {with_interval(scored, 'kappa')}"
+    )
+    if pooled["map"] is not None:
+        text += f", mean average precision {with_interval(scored, 'map')}"
+    if (cuts := scored["segments"]) is not None:
+        told = {"pooled": cuts, "intervals": scored["intervals"]}
+        parts = (("edit", "edit"), ("f1_10", "F1@10"), ("f1_25", "F1@25"), ("f1_50", "F1@50"))
+        text += "\nsegments: " + ", ".join(f"{word} {with_interval(told, k, 1)}" for k, word in parts)
+    for name, told in scored["protocols"].items():
+        text += f"\n{protocol_line(name, told)}"
+    text += told_over(scored["drawn"], scored["intervals"]) + "\n"
+    text += table(("behaviour", "precision", "recall", "F1", "average precision", "frames"), rows)
     bouts = [
         (
             *(b[k] for k in ("behaviour", "true", "predicted", "matched", "f1", "fragmented", "merged")),
@@ -64,13 +92,110 @@ def score(
     result(scored, as_json, text)
 
 
-def _with_interval(scored: dict[str, Any], name: str) -> str:
-    """Return a pooled score, with its 95 % interval over recordings where there is one."""
+def with_interval(scored: Mapping[str, Any], name: str, places: int = 4) -> str:
+    """Return a pooled score, with its interval of 95 % where there is one."""
     value = scored["pooled"][name]
     if value is None:
         return "-"
-    ends = scored["intervals"].get(name)
-    return f"{value:.4f}" if ends is None else f"{value:.4f} ({ends[0]:.3f} to {ends[1]:.3f})"
+    ends = scored.get("intervals", {}).get(name)
+    short = max(1, places - 1)
+    told = "" if ends is None else f" ({ends[0]:.{short}f} to {ends[1]:.{short}f})"
+    return f"{value:.{places}f}{told}"
+
+
+def told_over(drawn: Mapping[str, Any] | None, intervals: Mapping[str, Any]) -> str:
+    """Return the line that says what intervals were drawn over; nothing where there are none."""
+    if drawn is None or not intervals:
+        return ""
+    return (
+        f"\nin brackets: intervals of 95 %, over {many(drawn['count'], drawn['over'])} drawn as wholes"
+    )
+
+
+def protocol_line(name: str, told: Mapping[str, Any]) -> str:
+    """Return what a protocol reports, in one line."""
+    scored = {"pooled": told, "intervals": told["intervals"]}
+    text = f"{name}: F1 {with_interval(scored, 'macro_f1')}"
+    return text if told["map"] is None else f"{text}, MAP {with_interval(scored, 'map')}"
+
+
+_COMPARED = {
+    "macro_f1": "macro F1",
+    "macro_f1_foreground": "macro F1 without background",
+    "macro_f1_foreground_without_background_frames": "macro F1 without background frames",
+    "accuracy": "accuracy",
+    "kappa": "kappa",
+    "map": "mean average precision",
+    "edit": "segmental edit",
+    "f1_10": "segmental F1@10",
+    "f1_25": "segmental F1@25",
+    "f1_50": "segmental F1@50",
+}
+
+
+@guarded
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="An evaluation, or predictions.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another of the same recordings.")],
+    study: Annotated[
+        Path | None, typer.Option(help="The project with the labels, where A and B do not tell.")
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="What is drawn as a whole, such as session. Default: what A was split by.",
+        ),
+    ] = "",
+    task: Annotated[str, typer.Option(help="Of several tasks: only this one.")] = "",
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="Decided by a published protocol: calms21.")
+    ] = "",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Is B better than A? Differences of all scores on the same recordings, with intervals, paired."""
+    from murine.comparing import compare_paths
+
+    found = compare_paths(
+        first, second, study=study, by=by, task=task, protocol=protocol, progress=progress(quiet)
+    )
+    text = f"{many(found['recordings'], 'recording')}; A: {first}, B: {second}\n"
+    text += _differences(found["scores"])
+    for name, scores in found["tasks"].items():
+        text += f"\n\ntask {name}\n{_differences(scores)}"
+    for where, path in (("only_in_first", first), ("only_in_second", second)):
+        if found[where]:
+            text += f"\nleft out, only in {path}: {', '.join(found[where][:5])}"
+            text += ", ..." if len(found[where]) > 5 else ""
+    drawn = found["drawn"]
+    if drawn["count"] > 1:
+        text += f"\nintervals of 95 %, paired: {many(drawn['count'], drawn['over'])} drawn as wholes"
+    else:
+        text += f"\nno intervals: there is only one {drawn['over']}"
+    result(found, as_json, text)
+
+
+def _differences(scores: Mapping[str, Any]) -> str:
+    """Return the table of the scores that people ask for; --json has all."""
+    titles = {key: title for key, title in _COMPARED.items() if key in scores}
+    if (whole := scores.get("macro_f1_foreground")) == scores.get("macro_f1") and whole is not None:
+        titles = {key: title for key, title in titles.items() if "foreground" not in key}
+    titles |= {key: key.replace("f1 ", "F1 of ", 1) for key in scores if key.startswith("f1 ")}
+    rows = []
+    for key, title in titles.items():
+        row, places = scores[key], 1 if key in ("edit", "f1_10", "f1_25", "f1_50") else 4
+        ends = row["interval"]
+        rows.append(
+            (
+                title,
+                f"{row['first']:.{places}f}",
+                f"{row['second']:.{places}f}",
+                f"{row['difference']:+.{places}f}",
+                "-" if ends is None else f"{ends[0]:+.{places}f} to {ends[1]:+.{places}f}",
+            )
+        )
+    return table(("", "A", "B", "B - A", "95 % interval"), rows)
 
 
 @guarded
@@ -168,6 +293,7 @@ def export(
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("score", score, "murine score labels/mouse1.csv out/mouse1.parquet"),
+    ("compare", compare, "murine compare study/evaluations/small study/evaluations/large"),
     ("agree", agree, "murine agree anna.csv ben.csv --fps 25"),
     ("report", report, "murine report study out"),
     ("export", export, "murine export out --to boris"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from murine.cli.console import Json, Quiet, SetOption, guarded, many, progress, result
+from murine.cli.results import protocol_line, told_over, with_interval
 from murine.errors import InputError
 
 if TYPE_CHECKING:
@@ -209,11 +210,15 @@ def evaluate(
     page = write_evaluation_report(evaluation.folder)
     scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
     text = (
-        f"macro F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f} over {scores['n']:,} "
-        f"{evaluation.scores['unit']}s of {len(evaluation.predictions)} recordings, none of them seen in training\n"
+        f"macro F1 {with_interval(evaluation.scores, 'macro_f1', 3)}, accuracy "
+        f"{with_interval(evaluation.scores, 'accuracy', 3)} over {scores['n']:,} {evaluation.scores['unit']}s of "
+        f"{len(evaluation.predictions)} recordings, none of them seen in training"
+        f"{told_over(evaluation.scores['drawn'], evaluation.scores['intervals'])}\n"
         f"always the commonest behaviour: macro F1 {baseline['macro_f1']:.3f}, accuracy {baseline['accuracy']:.3f}\n"
-        f"report: {page}"
     )
+    for protocol, told in evaluation.scores["protocols"].items():
+        text += f"{protocol_line(protocol, told)}\n"
+    text += f"report: {page}"
     value = {"folder": str(evaluation.folder), "report": str(page), "scores": evaluation.scores}
     result(value, as_json, text)
 
