@@ -8,6 +8,8 @@ release, padding is masked in every layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from murine.errors import InputError
 from murine.models.blocks import Dropout
 from murine.models.contract import Batch, Model, Output, Reach
+from murine.models.dilated import computes_here, dual_layer, offsets, refining_layer
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.settings import Count, Natural, Share
 
@@ -27,6 +30,7 @@ class DilatedConv(nn.Conv1d):
         padding = 0 if causal else reach // 2
         super().__init__(channels, channels, kernel, padding=padding, dilation=dilation)
         self.past = reach if causal else 0
+        self.seen = offsets(kernel, dilation, causal)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
@@ -45,11 +49,17 @@ class DualDilatedLayer(nn.Module):
         self.fuse = nn.Conv1d(2 * maps, maps, 1)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, maps, T), zero outside the mask -> the same."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, maps, T), zero outside the mask -> the same; None: all frames are real."""
+        if computes_here(x) and self.dropout.rate < 1:
+            first, second = self.falling, self.rising
+            return dual_layer(
+                x, values(first), values(second), values(self.fuse), (first.seen, second.seen),
+                self.dropout.rate if self.training else 0.0, mask,
+            )  # fmt: skip
         both = torch.cat([self.falling(x), self.rising(x)], dim=1)
         change: Tensor = self.dropout(F.relu(self.fuse(both)))
-        return (x + change) * mask
+        return x + change if mask is None else (x + change) * mask
 
 
 class DilatedLayer(nn.Module):
@@ -61,10 +71,15 @@ class DilatedLayer(nn.Module):
         self.mix = nn.Conv1d(maps, maps, 1)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, maps, T), zero outside the mask -> the same."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, maps, T), zero outside the mask -> the same; None: all frames are real."""
+        if computes_here(x) and self.dropout.rate < 1:
+            return refining_layer(
+                x, values(self.dilated), values(self.mix), self.dilated.seen,
+                self.dropout.rate if self.training else 0.0, mask,
+            )  # fmt: skip
         change: Tensor = self.dropout(self.mix(F.relu(self.dilated(x))))
-        return (x + change) * mask
+        return x + change if mask is None else (x + change) * mask
 
 
 class Stage(nn.Module):
@@ -78,11 +93,24 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, inputs, T) -> logits (B, classes, T), zero outside the mask."""
-        x = self.enter(x) * mask
-        for layer in self.layers:
-            x = layer(x, mask)
+        x = through(self.layers, self.enter(x) * mask, mask)
         logits: Tensor = self.leave(x) * mask
         return logits
+
+
+def values(layer: nn.Conv1d) -> tuple[Tensor, Tensor]:
+    """Return a convolution's weight and bias."""
+    assert layer.bias is not None
+    return layer.weight, layer.bias
+
+
+def through(layers: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
+    """Return (B, C, T) after layers of this file, zero outside the mask."""
+    # Most batches have no padding, and then nothing has to be set to zero after each layer.
+    real = None if computes_here(x) and bool(mask.all()) else mask
+    for layer in layers:
+        x = layer(x, real)
+    return x
 
 
 def dual_layers(maps: int, *, layers: int, kernel: int, dropout: float, causal: bool) -> list[nn.Module]:

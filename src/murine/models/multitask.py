@@ -26,6 +26,7 @@ from murine.models.ms_tcn import (
     dual_layers,
     dual_view,
     pose_and_mask,
+    through,
     view,
 )
 from murine.models.settings import Count, Natural, Share, Table
@@ -56,10 +57,7 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, inputs, T) -> (B, maps, T), zero outside the mask."""
-        x = self.enter(x) * mask
-        for layer in self.layers:
-            x = layer(x, mask)
-        return x
+        return through(self.layers, self.enter(x) * mask, mask)
 
 
 class TaskHead(nn.Module):
