@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,18 @@ from small_study import FPS, draw, video_recipe, video_study, walk
 from torch import Tensor
 
 from murine.cache import Cache
-from murine.config import EmbeddingSettings, InputSettings, Recipe, TrainingSettings, WindowSettings
+from murine.config import (
+    EmbeddingSettings,
+    InputSettings,
+    Recipe,
+    TrainingSettings,
+    WindowSettings,
+    load_recipe,
+)
 from murine.data.embedding import FrameEmbedder
 from murine.data.prepare import prepare
 from murine.data.source import open_source
+from murine.data.splits import Split
 from murine.errors import ConfigError, InputError
 from murine.models.backbones import Backbone
 from murine.predict import describe as describe_module
@@ -28,6 +37,7 @@ from murine.train.checking import recipe_faults
 from murine.train.crossval import evaluate
 from murine.train.run import train
 from murine.train.runs import BACKBONE_FILE, STAGE_FOLDER, load_run
+from murine.train.transfer import seen_before
 from murine.types import Recording
 from murine.video import write_video
 
@@ -218,6 +228,63 @@ def test_two_stages_are_evaluated_fold_by_fold(
     again = evaluate(study, recipe)
     assert again.scores["reused"] == ["fold-1", "fold-2"]
     assert again.scores["pooled"] == evaluation.scores["pooled"]
+
+
+def test_a_stage_that_was_trained_elsewhere_is_taken_as_it_is(
+    study: Path, stage_file: Path, tmp_path: Path
+) -> None:
+    """Le and Murari: the ConvNet learns from clips, the LSTM from long recordings it describes."""
+    clips = video_study(tmp_path / "clips", recordings=2, n=40)
+    stage = train(clips, load_recipe(stage_file), folder=tmp_path / "stage")
+    whole = stage_recipe(stage_file)
+    recipe = replace(whole, embedding=replace(whole.embedding, weights=str(stage)))
+    folder = train(study, recipe, folder=tmp_path / "run")
+    weights = load_run(stage).model.state_dict()
+    for name, value in load_run(folder / STAGE_FOLDER).model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    evaluation = evaluate(study, recipe, out=tmp_path / "evaluation")
+    fold = evaluation.folder / "folds" / "fold-1"
+    assert not (fold / STAGE_FOLDER).exists()
+    (tested,) = [p for p in evaluation.predictions if read_prediction(p).meta["fold"] == "fold-1"]
+    recording = load_project(study).recording(tested.stem)
+    (again,) = predict(fold, [recording.video], tmp_path / "fold", device="cpu")  # type: ignore[list-item]
+    np.testing.assert_allclose(
+        read_prediction(again).probabilities, read_prediction(tested).probabilities, atol=1e-6
+    )
+    # a run folder is whole; a fold of an evaluation looks where the recipe says, and knows another network
+    other = train(clips, load_recipe(stage_file, ["training.seed=5"]), folder=tmp_path / "other")
+    shutil.rmtree(stage)
+    (alone,) = predict(folder, [recording.video], tmp_path / "alone", device="cpu")  # type: ignore[list-item]
+    assert len(read_prediction(alone)) == 60
+    with pytest.raises(InputError, match="stage: not found"):
+        run_embedder(load_run(fold))
+    shutil.copytree(other, stage)
+    with pytest.raises(InputError, match="with other weights than those found now"):
+        run_embedder(load_run(fold))
+
+
+def test_a_stage_that_knows_the_test_recordings_is_told(
+    study: Path, stage_file: Path, tmp_path: Path
+) -> None:
+    stage = train(study, load_recipe(stage_file), folder=tmp_path / "stage")
+    whole = stage_recipe(stage_file)
+    recipe = replace(whole, embedding=replace(whole.embedding, weights=str(stage)))
+    split = Split("fold-1", ("v0",), (), ("v1",), {"v0": "v0", "v1": "v1"})
+    assert "trained on recordings that are called v1" in seen_before(recipe, split)
+    assert seen_before(whole, split) == ""
+
+
+def test_another_network_than_the_stages_is_refused(
+    study: Path, stage_file: Path, tmp_path: Path
+) -> None:
+    folder = train(study, backbone_recipe(epochs=1), folder=tmp_path / "run")
+    given = EmbeddingSettings(recipe=str(stage_file), weights=str(folder))
+    with pytest.raises(InputError, match=r"holds a network 'lstm' .* makes a 'baseline_sharing'"):
+        train(study, replace(stage_recipe(stage_file), embedding=given), folder=tmp_path / "two")
+    with pytest.raises(InputError, match="nowhere: not found"):
+        train(study, replace(stage_recipe(stage_file), embedding=replace(given, weights="nowhere")))
+    with pytest.raises(ConfigError, match="'random' is for a backbone"):
+        EmbeddingSettings(recipe="c3d-lstm/c3d", weights="random")
 
 
 def test_other_weights_are_refused(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,9 +124,10 @@ class EmbeddingSettings(_Checked):
 
     Either `backbone`, a network of single pictures (`models.backbones`), with `weights` (a file; "": the
     backbone's own file in the weights folder; "random": fresh ones), or `recipe`: the network that this
-    recipe trains on the same training recordings first, its window laid around each sample. `size`: height
-    and width of the pictures, (0, 0) for those the network is built for; crop and photometry are those of
-    the input. `normalise`: rows have length 1.
+    recipe trains on the same training recordings first, its window laid around each sample (with `weights`,
+    the folder of one that it trained elsewhere: that, as it is). `size`: height and width of the pictures,
+    (0, 0) for those the network is built for; crop and photometry are those of the input. `normalise`: rows
+    have length 1.
     """
 
     backbone: str = ""
@@ -143,8 +144,13 @@ class EmbeddingSettings(_Checked):
             faults.append(
                 "backbone: an embedding comes from a backbone or from a recipe; name one of them"
             )
-        if self.weights and not self.backbone:
+        if self.weights and not self.backbone and not self.recipe:
             faults.append("weights: of which backbone? Name it (embedding.backbone)")
+        if self.weights == "random" and self.recipe:
+            faults.append(
+                "weights: 'random' is for a backbone; of a recipe name the folder of a network that it trained, "
+                "or leave it out: then it is trained first"
+            )
         if 0 in self.size and any(self.size):
             faults.append("size: height and width above 0, or 0, 0 for the network's own")
         return faults

@@ -6,6 +6,8 @@ S samples, F features.
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from murine.config import EmbeddingSettings, InputSettings
+from murine.config import EmbeddingSettings, InputSettings, load_recipe
 from murine.data.embedding import Embedder, FrameEmbedder, finished_rows
 from murine.data.source import Source, open_source
 from murine.data.windows import Sampling, Windows
@@ -141,6 +143,22 @@ def frame_embedder(
     return FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device), night)
 
 
+def trained_stage(settings: EmbeddingSettings, device: str = "auto") -> StageEmbedder:
+    """Return the embedder of a stage that was trained elsewhere: the run folder that `settings.weights` names.
+
+    Raises InputError for a folder that holds no trained network, or one of another recipe's model.
+    """
+    folder, expected = Path(settings.weights).expanduser(), load_recipe(settings.recipe).model
+    stage = load_run(folder)
+    if stage.name != expected:
+        raise InputError(
+            f"embedding.weights: {folder} holds a network '{stage.name}' (of recipe '{stage.recipe.name}'), and "
+            f"recipe '{settings.recipe}' makes a '{expected}'. Name a run of that recipe, or the recipe of "
+            "that run (embedding.recipe)"
+        )
+    return StageEmbedder(stage, settings, choose_device(device))
+
+
 def run_embedder(
     run: TrainedRun, device: str = "auto", runtime: OpenVino | None = None
 ) -> Embedder | None:
@@ -148,16 +166,22 @@ def run_embedder(
 
     `runtime`: what computes it in the place of torch.
 
-    A stage lies in the run's folder; so does a backbone, unless the run is a fold of an evaluation: then
-    its weights are read from where the recipe says. Raises InputError where they are missing or others.
+    A stage lies in the run's folder; so does a backbone or a stage that was trained elsewhere, unless the run
+    is a fold of an evaluation: then it is read from where the recipe says. Raises InputError where it is
+    missing or another.
     """
     if run.embedding is None:
         return None
     assert run.folder is not None
     settings = run.recipe.embedding
     if settings.recipe:
-        stage = load_run(run.folder / STAGE_FOLDER)
-        return StageEmbedder(stage, settings, choose_device(device), runtime)
+        own = run.folder / STAGE_FOLDER
+        elsewhere = bool(settings.weights) and not own.exists()
+        stage = load_run(Path(settings.weights).expanduser() if elsewhere else own)
+        staged = StageEmbedder(stage, settings, choose_device(device), runtime)
+        if elsewhere:
+            _check_same(staged, run)
+        return staged
     kept = run.folder / BACKBONE_FILE
     if kept.exists():
         backbone = create_backbone(settings.backbone, "random")
@@ -165,14 +189,34 @@ def run_embedder(
         embedder = FrameEmbedder(backbone, settings, _hash(backbone), choose_device(device), run.night)
     else:
         embedder = frame_embedder(settings, run.recipe.training.seed, device, run.night)
-    if embedder.key != run.embedding.key:
-        raise InputError(
-            f"{run.folder}: was trained on the embedding of '{settings.backbone}' with other weights than "
-            "those found now. Put back the file it was trained with (embedding.weights), or train again"
-        )
+    _check_same(embedder, run)
     if runtime is not None:
         embedder.compute = runtime.embed(embedder.backbone, settings.backbone, settings.precision)
     return embedder
+
+
+def _check_same(embedder: Embedder, run: TrainedRun) -> None:
+    """Raise InputError where an embedding would be another than the one a network was trained on."""
+    assert run.embedding is not None
+    settings = run.recipe.embedding
+    if embedder.key != run.embedding.key:
+        raise InputError(
+            f"{run.folder}: was trained on the embedding of '{settings.backbone or settings.recipe}' with other "
+            "weights than those found now. Put back what it was trained with (embedding.weights), or train "
+            "again"
+        )
+
+
+def keep_stage(folder: Path, embedder: StageEmbedder) -> None:
+    """Copy a stage that was trained elsewhere into a run folder, so that prediction needs nothing else."""
+    path = Path(folder) / STAGE_FOLDER
+    assert embedder.run.folder is not None
+    if path.exists():
+        return
+    part = path.with_name(f".{STAGE_FOLDER}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a copy that was stopped
+    shutil.copytree(embedder.run.folder, part, ignore=shutil.ignore_patterns("tensorboard", ".*"))
+    os.replace(part, path)
 
 
 def keep_backbone(folder: Path, embedder: FrameEmbedder) -> None:

@@ -22,7 +22,7 @@ from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
 from murine.models.trees import Trees
 from murine.pose.scaler import fit_scaler
-from murine.predict.describe import keep_backbone
+from murine.predict.describe import StageEmbedder, keep_backbone, keep_stage
 from murine.progress import SILENT, Progress
 from murine.project import suffix
 from murine.train.behaviours import train_each
@@ -88,6 +88,8 @@ def train(
     train_split(study, split, Path(folder), resume=resume, progress=progress)
     if isinstance(study.embedder, FrameEmbedder):
         keep_backbone(folder, study.embedder)
+    elif isinstance(study.embedder, StageEmbedder):
+        keep_stage(folder, study.embedder)
     return Path(folder)
 
 

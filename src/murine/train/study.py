@@ -20,7 +20,7 @@ from murine.data.splits import Split
 from murine.errors import InputError, ProjectError
 from murine.files import value_hash
 from murine.models import MODELS
-from murine.predict.describe import StageEmbedder, frame_embedder
+from murine.predict.describe import StageEmbedder, frame_embedder, trained_stage
 from murine.progress import SILENT, Progress
 from murine.project import Project, load_project, select
 from murine.train.checking import check_recipe, check_suits, recipe_faults
@@ -143,11 +143,14 @@ def open_study(
         )
     check_suits(recipe, project)
     check_start(recipe, project.ethogram)
-    streams, embedder, stage = MODELS[recipe.model].streams, None, None
-    night = None
+    streams, night = MODELS[recipe.model].streams, None
+    embedder: Embedder | None = None
+    stage: Study | None = None
     if {*PICTURES, *(() if recipe.embedding.recipe else ("embedding",))} & set(streams):
         night = night_reference(project, recipe.input, progress=progress)
-    if "embedding" in streams and recipe.embedding.recipe:
+    if "embedding" in streams and recipe.embedding.recipe and recipe.embedding.weights:
+        embedder = trained_stage(recipe.embedding, recipe.training.device)
+    elif "embedding" in streams and recipe.embedding.recipe:
         stage = open_study(project_folder, _stage_recipe(recipe), only=only, progress=progress)
         streams = tuple(name for name in streams if name != "embedding")
     elif "embedding" in streams:

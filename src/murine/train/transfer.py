@@ -111,11 +111,17 @@ def initial_identity(given: str) -> list[Any]:
 
 
 def seen_before(recipe: Recipe, split: Split) -> str:
-    """Return what there is to say where a recipe begins with a run that knows recordings of these names that
-    are now to test, or an empty text.
+    """Return what there is to say where a recipe begins with a run, or learns from what one describes, that
+    knows recordings of these names that are now to test, or an empty text.
     """
-    given, tested = recipe.training.initial, set(split.test)
-    while given and tested and (path := initial_path(given)).is_dir():
+    chosen = recipe.embedding
+    stage = str(Path(chosen.weights).expanduser().absolute()) if chosen.recipe and chosen.weights else ""
+    return _seen(recipe.training.initial, split) or _seen(stage, split)
+
+
+def _seen(given: str, split: Split) -> str:
+    """Return `seen_before` of a run and of those that it began with."""
+    while given and split.test and (path := initial_path(given)).is_dir():
         known = read_splits(path)
         if both := [id_ for id_ in split.test if id_ in known]:
             return (
