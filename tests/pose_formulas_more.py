@@ -12,6 +12,7 @@ from pose_world import (
     FRONT,
     KEYPOINTS,
     World,
+    bounds,
     each_animal,
     each_directed,
     each_pair,
@@ -134,6 +135,38 @@ def acceleration(w: World, t: int) -> dict[str, float]:
         size = hypot(new_x - old_x, new_y - old_y) / elapsed
         off = atan2(new_y - old_y, new_x - old_x) - w.heading(t, a)
         return {"size": size, "along": size * cos(off), "across": abs(size * sin(off))}
+
+    return each_animal(give)
+
+
+@formula
+def walls(w: World, t: int) -> dict[str, float]:
+    (left, right), (top, bottom) = bounds(w)
+
+    def give(a: int) -> dict[str, float]:
+        x, y = w.p(t, a, FRONT)
+        near = sorted((min(x - left, right - x), min(y - top, bottom - y)))
+        return {"near": near[0], "corner": near[1]}
+
+    return each_animal(give)
+
+
+@formula
+def middle(w: World, t: int) -> dict[str, float]:
+    there = [(low + high) / 2 for low, high in bounds(w)]
+    return each_animal(lambda a: {"distance": dist(w.centre(t, a), there)})
+
+
+@formula
+def points(w: World, t: int) -> dict[str, float]:
+    def give(a: int) -> dict[str, float]:
+        row = {}
+        (x, y), angle = w.centre(t, a), w.heading(t, a)
+        for name, (u, v) in w.place.points.items():
+            row[f"{name}.centre"] = dist((x, y), (u, v))
+            row[f"{name}.front"] = dist(w.p(t, a, FRONT), (u, v))
+            row[f"{name}.cos"] = cos(atan2(v - y, u - x) - angle)
+        return row
 
     return each_animal(give)
 

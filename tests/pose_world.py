@@ -8,6 +8,7 @@ from math import atan2, dist, isnan, nan, pi
 
 import numpy as np
 
+from murine.pose.place import Place
 from murine.types import Pose
 
 KEYPOINTS = ("nose", "body", "tail", "tail-m")
@@ -32,6 +33,7 @@ class World:
         confidence = rng.random((frames, 3, 4)).astype(np.float32)
         self.pose = Pose(xy, ANIMALS, KEYPOINTS, confidence)
         self.xy = self.pose.xy.astype(float)
+        self.place = Place(points={"feeder": (250.0, 310.0), "nest": (330.0, 280.0)})
         self.frames = frames
 
     def p(self, t: int, a: int, k: int) -> tuple[float, float]:

@@ -89,7 +89,10 @@ def clip(seed: int = 0, channels: int = 2) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("name", list(AUGMENT))
+PICTURED = [name for name, a in AUGMENT.items() if a.streams != ("pose",)]
+
+
+@pytest.mark.parametrize("name", PICTURED)
 @pytest.mark.parametrize("channels", [2, 3])
 def test_every_augmentation_keeps_the_contract(name: str, channels: int) -> None:
     original = clip(channels=channels)

@@ -153,7 +153,17 @@ def wandering(frames: int = 60, seed: int = 0) -> Pose:
 
 
 MOVED = ("coordinates", "centre")
-TURNED = (*MOVED, "centred_coordinates", "heading", "edge", "area", "proximity", "box_overlap")
+TURNED = (
+    *MOVED,
+    "centred_coordinates",
+    "heading",
+    "edge",
+    "walls",
+    "middle",
+    "area",
+    "proximity",
+    "box_overlap",
+)
 
 
 def test_moving_the_scene_changes_positions_only() -> None:

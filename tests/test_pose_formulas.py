@@ -294,7 +294,7 @@ def test_every_family_has_a_formula_here() -> None:
 
 @pytest.mark.parametrize("family", FORMULAS)
 def test_family_agrees_with_its_formula(world: World, family: str) -> None:
-    table = feature_table(world.pose, Timeline(world.times), [family], gap_s=0)
+    table = feature_table(world.pose, Timeline(world.times), [family], gap_s=0, place=world.place)
     windowed = family.startswith("rolling") or family in pose_formulas_more.WINDOWED
     frames = range(0, world.frames, 6) if windowed else range(world.frames)
     for t in frames:

@@ -17,6 +17,7 @@ from murine.config import InputSettings, WindowSettings
 from murine.data import source as source_module
 from murine.data.dataset import WindowDataset
 from murine.data.pooling import MeanPool
+from murine.data.posed import Posed
 from murine.data.prepare import cached_streams, pose_names, prepare
 from murine.data.prepared import StoredArray
 from murine.data.source import Source, arrange_pose, open_source
@@ -92,7 +93,7 @@ def test_a_second_time_nothing_is_decoded(study: Project, monkeypatch: pytest.Mo
         raise AssertionError("made again")
 
     monkeypatch.setattr(source_module, "stream_chunks", refuse)
-    monkeypatch.setattr(source_module, "feature_chunks", refuse)
+    monkeypatch.setattr(Posed, "rows", refuse)
     second = prepare(study, recording, SIZE, ("pose", "rgb", "flow"), cache)
     for name in first.streams:
         assert np.array_equal(rows(first.streams[name]), rows(second.streams[name]), equal_nan=True)

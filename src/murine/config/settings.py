@@ -48,6 +48,11 @@ class InputSettings(_Checked):
     `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
     `symmetric`: features do not depend on the order of the animals. `pose_pool`: the features of a sample
     are those of its own frame ("sample"), or the mean over all frames nearer to it than to others ("mean").
+    `smooth_s`: positions are means over so long (0: not smoothed). `pose_fps`: frames per second that the pose is
+    brought to first (0: its own). `pose_units`: what lengths are measured in; for "cm", `known_length` names two
+    keypoints, or a column of recordings.csv that holds pixels, which are `known_cm` long. `arena`, `interest`:
+    columns that hold the walls (left, top, right, bottom) and points of interest (x, y), in pixels. `agent`: the
+    animal that comes first, by its name or the column that holds it.
     """
 
     spacing_s: float = rule(0.0, low=0)
@@ -66,6 +71,14 @@ class InputSettings(_Checked):
     confidence: float = rule(0.0, low=0, high=1)
     symmetric: bool = False
     pose_pool: str = rule("sample", choices=("sample", "mean"))
+    smooth_s: float = rule(0.0, low=0)
+    pose_fps: float = rule(0.0, low=0)
+    pose_units: str = rule("pixels", choices=("pixels", "body_lengths", "cm"))
+    known_length: tuple[str, ...] = ()
+    known_cm: float = rule(0.0, low=0)
+    arena: str = ""
+    interest: tuple[str, ...] = ()
+    agent: str = ""
 
     @property
     def seen_size(self) -> tuple[int, int]:
@@ -101,6 +114,23 @@ class InputSettings(_Checked):
             )
         if not self.night.strip():
             faults.append("night: name a column of recordings.csv, or 'measured'")
+        return [*faults, *self._pose_together()]
+
+    def _pose_together(self) -> list[str]:
+        faults = []
+        if self.pose_units == "cm" and not (len(self.known_length) in (1, 2) and self.known_cm):
+            faults.append(
+                "pose_units: 'cm' needs a known length: two keypoints, or one column of recordings.csv that holds "
+                "pixels (known_length), and how many cm it is (known_cm)"
+            )
+        if self.pose_units != "cm" and (self.known_length or self.known_cm):
+            faults.append("known_length: is used where pose_units = 'cm' only; set that or leave it out")
+        if self.interest and "points" not in self.pose_features:
+            faults.append(
+                "interest: the family that sees points of interest, 'points', is not in pose_features"
+            )
+        if "points" in self.pose_features and not self.interest:
+            faults.append("pose_features: 'points' of interest are named in interest, which is empty")
         return faults
 
 

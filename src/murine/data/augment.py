@@ -2,7 +2,7 @@
 
 A clip is a dictionary of uint8 pictures: `rgb` (T, H, W, 3), `flow` (T, H, W, 2 or 3). Every function
 gives a new clip and draws only from the generator it is given. Flow of two channels is u and v, of three
-an RGB picture of direction (hue) and length (`video.flow`).
+an RGB picture of direction (hue) and length (`video.flow`). What is done to a pose: `pose.augment`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from murine.data.prepared import PICTURES
+from murine.data.posed import Change
+from murine.data.prepared import PICTURES, Prepared
 from murine.errors import InputError
+from murine.pose.augment import (
+    displace,
+    lose_points,
+    mirror,
+    rescale,
+    rotate,
+    shift,
+    stretch,
+    swap_animals,
+)
+from murine.pose.skeleton import mirror_order
 from murine.registry import Registry
 from murine.types import FloatArray
 
@@ -32,14 +44,19 @@ CROP = "random_crop"
 @dataclass(frozen=True)
 class Augmentation:
     """`apply` changes the pictures among `streams` of a clip. `geometric`: it moves things in the picture,
-    so that a pose that stays as it is would no longer belong to it.
+    so that a pose that stays as it is would no longer belong to it. `move`: what it does to a pose that a model sees
+    without pictures; features are then worked out anew.
     """
 
     apply: Callable[[Clip, np.random.Generator], Clip]
     streams: tuple[str, ...]
     geometric: bool = False
     summary: str = ""
+    move: Change | None = None
 
+
+SEEN = (*PICTURES, "pose")
+"""What a camera sees of animals, itself or as points."""
 
 AUGMENT: Registry[Augmentation] = Registry("augmentation")
 
@@ -50,17 +67,37 @@ def check_augment(names: Collection[str], streams: Collection[str]) -> None:
         augmentation = AUGMENT[name]
         if name == PHASE:
             continue
-        other = sorted(set(streams) - set(PICTURES))
-        if augmentation.geometric and other:
-            raise InputError(
-                f"augmentation '{name}' moves things in the picture, and {', '.join(other)} would stay as "
-                "it is. Take it out of training.augment"
-            )
         if not set(augmentation.streams) & set(streams):
             raise InputError(
                 f"augmentation '{name}' changes {' and '.join(augmentation.streams)}, and the model sees "
                 f"{', '.join(sorted(streams))}. Take it out of training.augment"
             )
+        moved = set(PICTURES) if augmentation.move is None or set(streams) & set(PICTURES) else {"pose"}
+        other = sorted(set(streams) - moved)
+        if augmentation.geometric and other:
+            raise InputError(
+                f"augmentation '{name}' moves things in the picture, and {', '.join(other)} would stay as "
+                "it is. Take it out of training.augment"
+            )
+
+
+def pose_changes(names: Sequence[str], streams: Collection[str]) -> tuple[Change, ...]:
+    """Return what the named augmentations do to the pose of a model that sees these streams."""
+    if set(streams) != {"pose"}:
+        return ()
+    return tuple(move for name in names if (move := AUGMENT[name].move) is not None)
+
+
+def check_movable(prepared: Sequence[Prepared], names: Collection[str]) -> None:
+    """Raise InputError where the pose of a recording cannot be moved by these augmentations."""
+    for recording in prepared:
+        if recording.posed is None:
+            raise InputError(
+                f"recording '{recording.recording_id}' was prepared without its pose, which {', '.join(names)} moves: "
+                "prepare it with movable = True"
+            )
+    if "mirror" in names and prepared[0].posed is not None:
+        mirror_order(prepared[0].posed.pose.keypoints)
 
 
 def augment_clip(clip: Clip, names: Sequence[str], rng: np.random.Generator) -> Clip:
@@ -165,11 +202,45 @@ AUGMENT.add(
 AUGMENT.add(
     CROP, Augmentation(lambda clip, rng: clip, PICTURES, True, "any part of the size input.cut_size")
 )
-AUGMENT.add("mirror", Augmentation(_mirror, PICTURES, True, "left and right, every other clip"))
+AUGMENT.add(
+    "mirror",
+    Augmentation(
+        _mirror,
+        SEEN,
+        True,
+        "left and right, every other time; keypoints of both sides change names",
+        mirror,
+    ),
+)
 AUGMENT.add(
     "flip", Augmentation(_flip, PICTURES, True, "upside down (camera above or below), every other")
 )
-AUGMENT.add("shift", Augmentation(_shift, PICTURES, True, "moved by up to 1/16 of height and width"))
+AUGMENT.add(
+    "shift",
+    Augmentation(
+        _shift, SEEN, True, "moved by up to 1/16 of height and width (pose: of the arena's sides)", shift
+    ),
+)
 AUGMENT.add("brightness", Augmentation(_brightness, ("rgb",), summary="up to 32 levels up or down"))
 AUGMENT.add("contrast", Augmentation(_contrast, ("rgb",), summary="times 0.8 to 1.25"))
-AUGMENT.add("noise", Augmentation(_noise, ("rgb",), summary="sensor noise, sd up to 8 levels"))
+AUGMENT.add(
+    "noise",
+    Augmentation(
+        _noise,
+        ("rgb", "pose"),
+        summary="sensor noise, sd up to 8 levels; each keypoint elsewhere on its body, sd up to 1/20 of its length",
+        move=displace,
+    ),
+)
+for _name, _move, _summary in (
+    ("rotate", rotate, "by any angle around the middle of the arena, which turns with the animals"),
+    ("scale", rescale, "all lengths times 1/1.2 to 1.2"),
+    ("stretch", stretch, "slower or faster by 1/1.2 to 1.2, labels with it"),
+    (
+        "lose_points",
+        lose_points,
+        "each keypoint of each animal, with probability 1/10, missing for a stretch of any length",
+    ),
+    ("swap_animals", swap_animals, "the animals in any order"),
+):
+    AUGMENT.add(_name, Augmentation(lambda clip, rng: clip, ("pose",), True, _summary, _move))

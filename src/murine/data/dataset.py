@@ -7,6 +7,7 @@ first step, on its own device.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +16,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from murine.config import WindowSettings
-from murine.data.augment import CROP, PHASE, Clip, augment_clip, check_augment, cut_clip
+from murine.data.augment import (
+    CROP,
+    PHASE,
+    Clip,
+    augment_clip,
+    check_augment,
+    check_movable,
+    cut_clip,
+    pose_changes,
+)
 from murine.data.cutting import Cutter
 from murine.data.prepared import PICTURES, TABLES, Prepared
 from murine.data.sampling import balanced_shares, clip_labels, epoch_order, task_order, task_turns
 from murine.data.windows import Predicts, stride_in_samples
 from murine.errors import InputError
 from murine.pose.scaler import Scaler
-from murine.types import UNLABELLED, Ethogram, FloatArray
+from murine.types import UNLABELLED, Ethogram, FloatArray, IntArray
 
 Item = dict[str, Tensor]
 
@@ -76,6 +86,9 @@ class WindowDataset(Dataset[Item]):
         self._samples = samples_per_epoch
         self._augment = tuple(augment) if train else ()
         check_augment(self._augment, prepared[0].streams)
+        self._changes = pose_changes(self._augment, prepared[0].streams)
+        if self._changes:
+            check_movable(self.prepared, self._augment)
         self.strides = tuple(_stride(p, window, train) for p in prepared)
         self._cutter = Cutter(self.prepared, window, predicts, whole=train and window.tail == "drop")
         self._windows = self._cutter.cut(self.strides)
@@ -148,9 +161,17 @@ class WindowDataset(Dataset[Item]):
         rng = np.random.default_rng([self._seed, self._epoch, index]) if self._augment else None
         if rng is not None and PHASE in self._augment:
             start = self._phase(r, start, int(self._windows.apart[at]), rng)
-        stop = min(start + size, len(prepared))
         # Copies: what an item holds may be changed by whoever gets it.
-        slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
+        stop = min(start + size, len(prepared))
+        shown: IntArray = np.arange(start, stop)
+        if rng is not None and self._changes and prepared.posed is not None:
+            slices: dict[str, NDArray[Any]] = {}
+            slices["pose"], shown = prepared.posed.moved(
+                start, stop, self._changes, rng, most=self.window.frames
+            )
+            size = self.window.frames or len(shown)
+        else:
+            slices = {name: np.array(values[start:stop]) for name, values in prepared.streams.items()}
         slices.update(self._pictures({name: slices[name] for name in PICTURES if name in slices}, rng))
         item: Item = {}
         for name, values in slices.items():
@@ -159,8 +180,8 @@ class WindowDataset(Dataset[Item]):
             padded = _padded(values, size, repeat=name in PICTURES)
             tensor = torch.from_numpy(np.ascontiguousarray(padded))
             item[name] = tensor.permute(3, 0, 1, 2) if name in PICTURES else tensor
-        item["mask"] = torch.arange(size) < stop - start
-        item["target"] = self._target(prepared, start, size)
+        item["mask"] = torch.arange(size) < len(shown)
+        item["target"] = self._target(prepared, shown, size)
         item["recording"] = torch.tensor(r)
         item["start"] = torch.tensor(start)
         return item
@@ -176,23 +197,23 @@ class WindowDataset(Dataset[Item]):
         prepared, size = self.prepared[recording], self._cutter.size(recording)
         last = max(len(prepared) - size, 0)
         moved = min(start + int(rng.integers(apart)), last)
-        labels = self._target(prepared, moved, size)
+        labels = self._target(prepared, np.arange(moved, min(moved + size, len(prepared))), size)
         return moved if bool((labels != UNLABELLED).any()) else start
 
-    def _target(self, prepared: Prepared, start: int, size: int) -> Tensor:
-        stop = min(start + size, len(prepared))
+    def _target(self, prepared: Prepared, shown: IntArray, size: int) -> Tensor:
+        """Return the labels of a window that shows these samples and is padded to `size`."""
         if self.predicts == "all":
             values = prepared.classes if self.ethogram.exclusive else prepared.resolved
             rows = np.full((size, *values.shape[1:]), UNLABELLED, dtype=values.dtype)
-            rows[: stop - start] = values[start:stop]
+            rows[: len(shown)] = values[shown]
         else:
             # The label needs the samples of the window only, counted from its start.
             near = clip_labels(
-                prepared.resolved[start:stop], np.zeros(1, np.int64), np.full(1, size), self.window.label,
+                prepared.resolved[shown], np.zeros(1, np.int64), np.full(1, size), self.window.label,
                 exclusive=self.ethogram.exclusive,
             )  # fmt: skip
-            shown = (near == 1).any(axis=1)
-            rows = np.where(shown, near.argmax(axis=1), UNLABELLED) if self.ethogram.exclusive else near
+            found = (near == 1).any(axis=1)
+            rows = np.where(found, near.argmax(axis=1), UNLABELLED) if self.ethogram.exclusive else near
         return torch.from_numpy(rows.astype(np.int64 if self.ethogram.exclusive else np.float32))
 
 

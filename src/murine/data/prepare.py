@@ -33,14 +33,15 @@ def prepare(
     keypoints: Sequence[str] = (),
     night: Night | None = None,
     embedder: Embedder | None = None,
+    movable: bool = False,
     progress: Progress = SILENT,
 ) -> Prepared:
     """Return a recording's streams, from the cache or newly made, and its labels.
 
     `animals`, `keypoints`: names in the order wanted (`tracking.arrange_pose`). `night`: what day is made to
-    look like (`night.night_reference`). `embedder`: who makes the stream "embedding". Without any stream the
-    labels come alone. A recording without labels is unlabelled throughout. Raises InputError for
-    files that do not fit, StorageError for a full disk.
+    look like (`night.night_reference`). `embedder`: who makes the stream "embedding". `movable`: the pose is kept, to
+    be moved in training (`augment.pose_changes`). Without any stream the labels come alone. A recording without
+    labels is unlabelled throughout. Raises InputError for files that do not fit, StorageError for a full disk.
     """
     times = timeline(recording)
     sampling = sample_frames(times, settings.spacing_s)
@@ -60,6 +61,7 @@ def prepare(
             night=night,
             embedder=embedder,
         )
+        sampling = source.sampling
     target = np.full((len(times), len(project.ethogram)), UNLABELLED, dtype=np.int8)
     if project.is_labelled(recording):
         bouts = load_bouts(project, recording)
@@ -68,10 +70,12 @@ def prepare(
             bouts.classes()
         target = bouts.frames()
     target = target[sampling.samples]
+    posed = None
     if source is not None:
         keys = source.keys()
         kept = cached_streams(source, cache, progress=progress)
-    return Prepared(recording.id, kept, target, sampling, times, project.ethogram, keys)
+        posed = source.posed() if movable and "pose" in streams else None
+    return Prepared(recording.id, kept, target, sampling, times, project.ethogram, keys, posed)
 
 
 def pose_names(recording: Recording) -> tuple[tuple[str, ...], tuple[str, ...]]:

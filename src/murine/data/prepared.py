@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from murine.data.posed import Posed
 from murine.data.windows import Sampling
 from murine.errors import InputError, StorageError
 from murine.types import UNLABELLED, Ethogram, Task, Timeline
@@ -87,8 +88,8 @@ class Prepared:
     `streams`: rgb and flow (S, H, W, channels) uint8, pose and embedding (S, F) float32, pose unscaled
     with NaN where unknown; in memory or in the cache. `target`: (S, C) int8, 1 behaviour, 0 annotated and
     not this one, -1 not annotated (all of it where there are no labels). `keys`: what each stream was
-    made of (files, times, settings), as the hash that names it in the cache. Raises InputError where
-    lengths or types do not fit.
+    made of (files, times, settings), as the hash that names it in the cache. `posed`: the pose itself, where
+    training moves it. Raises InputError where lengths or types do not fit.
     """
 
     recording_id: str
@@ -98,6 +99,7 @@ class Prepared:
     timeline: Timeline
     ethogram: Ethogram
     keys: Mapping[str, str] = field(default_factory=dict)
+    posed: Posed | None = None
 
     def __post_init__(self) -> None:
         samples = len(self.sampling)

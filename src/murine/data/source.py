@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from murine import formats
 from murine.config import InputSettings
 from murine.data.embedding import Embedder
 from murine.data.night import night_of
-from murine.data.pooling import MeanPool
+from murine.data.posed import Posed
 from murine.data.prepared import PICTURES, TABLES
-from murine.data.tracking import arrange_pose, check_seen, tracked_point
+from murine.data.rates import Rate, at_rate
+from murine.data.tracking import arrange_pose, check_seen, lead_animal, place_of, tracked_point
 from murine.data.windows import Sampling, sample_frames
 from murine.errors import InputError
 from murine.files import file_hash, value_hash
-from murine.pose import drop_origin, drop_unsure, expand_features, feature_chunks, feature_names
+from murine.pose import Place, drop_origin, drop_unsure
 from murine.types import FloatArray, Pose, Recording, Timeline
 from murine.video import StreamSpec, Video, open_video, stream_chunks
 from murine.video.geometry import interpolate_centres
@@ -36,6 +37,9 @@ Streams = dict[str, NDArray[Any]]
 _VERSION = 2
 """Raise it when the same files and settings give other streams than before: cached ones are then left."""
 
+_OTHER_RATE = 0.02
+"""Frame rates that differ by more than this share are different ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -44,7 +48,8 @@ class Source:
     `videos`, by the columns of its views from top to bottom, and `pose`: what those streams need, none
     otherwise; the pose is as long as the timeline. `hashes`: of the contents of the files used, by "video",
     "video2", ... and "pose". `night`: what day is made to look like (photometry "nightify"); None leaves it.
-    `embedder` with `seen`: who makes the stream "embedding", and the recording as it sees it.
+    `embedder` with `seen`: who makes the stream "embedding", and the recording as it sees it. `place`: walls, points
+    and scale, where the settings ask for them. `rate`: the other frame rate that the pose is brought to, if it is.
     """
 
     recording: str
@@ -58,6 +63,8 @@ class Source:
     night: Night | None = None
     embedder: Embedder | None = None
     seen: Source | None = None
+    place: Place = field(default_factory=Place)
+    rate: Rate | None = None
 
     def chunks(self, start: int = 0, chunk: int = 256) -> Iterator[tuple[int, Streams]]:
         """Give (first sample, streams of n samples) one after the other, from sample `start` on.
@@ -68,7 +75,7 @@ class Source:
         """
         parts: dict[str, Iterator[tuple[int, NDArray[np.float32]]]] = {}
         if "pose" in self.streams:
-            parts["pose"] = self._pose_rows(start)
+            parts["pose"] = self.posed().rows(start)
         if "embedding" in self.streams:
             assert self.embedder is not None
             assert self.seen is not None
@@ -97,11 +104,7 @@ class Source:
             result.update(spec.shapes(len(self.sampling)))
         if "pose" in self.streams:
             assert self.pose is not None
-            names = feature_names(
-                self.pose.animals, self.pose.keypoints, self.settings.pose_features,
-                symmetric=self.settings.symmetric,
-            )  # fmt: skip
-            result["pose"] = ((len(self.sampling), len(names)), np.float32)
+            result["pose"] = ((len(self.sampling), len(self.posed().names())), np.float32)
         if "embedding" in self.streams:
             assert self.embedder is not None
             result["embedding"] = ((len(self.sampling), self.embedder.features), np.float32)
@@ -127,12 +130,9 @@ class Source:
             crop = {"crop_keypoint": chosen.crop_keypoint, "crop_size": chosen.crop_size}
             picture = {**picture, **cleaned, **crop}
         flow = {"flow": chosen.flow, "encoding": chosen.flow_encoding, "limit": chosen.flow_limit}
-        table: dict[str, Any] = {
-            **common, **cleaned, "symmetric": chosen.symmetric, "pool": chosen.pose_pool,
-        }  # fmt: skip
+        table: dict[str, Any] = {**common, **cleaned}
         if self.pose is not None:
-            names = {"animals": self.pose.animals, "keypoints": self.pose.keypoints}
-            table = {**table, **names, "features": expand_features(chosen.pose_features)}
+            table |= self.posed().key()
         parts = {"rgb": picture, "flow": {**picture, **flow}, "pose": table}
         if self.embedder is not None and self.seen is not None:
             parts["embedding"] = {**common, "embedder": self.embedder.key, "of": self.seen.keys()}
@@ -154,24 +154,10 @@ class Source:
             want_flow="flow" in self.streams,
         )
 
-    def _pose_rows(self, start: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Give (first sample, features (n, F)) from sample `start` on; they are computed on all frames."""
+    def posed(self) -> Posed:
+        """Return how the stream "pose" comes about."""
         assert self.pose is not None
-        chosen, samples = self.settings, self.sampling.samples
-        pool = MeanPool(self.sampling) if chosen.pose_pool == "mean" else None
-        for frame, rows in feature_chunks(
-            self.pose, self.timeline, chosen.pose_features,
-            symmetric=chosen.symmetric, gap_s=chosen.gap_s, confidence=chosen.confidence,
-        ):  # fmt: skip
-            if pool is not None:
-                first, means = pool.add(rows)
-                if first + len(means) > start and len(means):
-                    yield max(first, start), means[max(start - first, 0) :]
-                continue
-            inside = np.searchsorted(samples, [frame, frame + len(rows)])
-            first, stop = max(int(inside[0]), start), int(inside[1])
-            if first < stop:
-                yield first, rows[samples[first:stop] - frame]
+        return Posed(self.pose, self.timeline, self.sampling, self.settings, self.place, self.rate)
 
     def centres(self) -> FloatArray | None:
         """Return where the crop of each frame lies, (T, 2) x, y, None without a crop.
@@ -206,14 +192,16 @@ def open_source(
     keypoints: Sequence[str] = (),
     night: Night | None = None,
     embedder: Embedder | None = None,
+    learned_fps: float | None = None,
 ) -> Source:
     """Open what these streams need of a recording's files.
 
     `timeline`, `pose`: where they are known already (a project's pose, cut to its video). `animals`,
     `keypoints`: the names and order a trained network expects, see `arrange_pose`; the file's own by
     default. `night`: what photometry "nightify" makes day look like. `embedder`: who makes the stream
-    "embedding". Raises InputError for a missing file, an unknown stream or keypoint, a pose of another length,
-    views that do not show the same frames.
+    "embedding". `learned_fps`: the frame rate that a trained network knows; pose of another one is brought to it,
+    where samples are frames (`settings.pose_fps` of the source then says so). Raises InputError for a missing file,
+    an unknown stream or keypoint, a pose of another length, views that do not show the same frames.
     """
     unknown = [name for name in streams if name not in (*PICTURES, *TABLES)]
     if unknown or not streams:
@@ -237,6 +225,9 @@ def open_source(
     if tracks and recording.pose is not None:
         part = formats.chosen_part(recording)
         pose = formats.read_pose(recording.pose, part) if pose is None else pose
+        if settings.agent:
+            pose = lead_animal(pose, settings.agent, recording)
+            animals = pose.animals if len(animals) == len(pose.animals) else animals
         pose = arrange_pose(pose, animals, keypoints, str(recording.pose)) if keypoints else pose
         if "pose" in streams:
             check_seen(pose, str(recording.pose))
@@ -252,18 +243,39 @@ def open_source(
     videos = _views(recording, settings, video) if sees and video is not None else {}
     hashes |= {name: file_hash(opened.path) for name, opened in videos.items()}
     look = night_of(recording, settings, videos, night) if videos else None
-    sampling = sample_frames(timeline, settings.spacing_s)
+    settings, rate = _rate(timeline, settings, streams, learned_fps)
+    sampling = sample_frames(timeline, settings.spacing_s) if rate is None else rate.outer
+    place = place_of(recording, settings, pose) if "pose" in streams and pose is not None else Place()
     seen = None
     if embedder is not None and "embedding" in streams:
         seen = embedder.open(recording, settings, timeline, pose)
         hashes = {**seen.hashes, **hashes}
     source = Source(
         recording.id, timeline, sampling, settings, tuple(streams), videos, pose if tracks else None, hashes,
-        look, embedder if seen else None, seen,
+        look, embedder if seen else None, seen, place, rate,
     )  # fmt: skip
     if videos:
         source.centres()  # a point that is missing is told before frames are decoded, or taken from the cache
     return source
+
+
+def _rate(
+    timeline: Timeline, settings: InputSettings, streams: Sequence[str], learned_fps: float | None
+) -> tuple[InputSettings, Rate | None]:
+    """Return the settings and the rate that pose is brought to, None where it stays as it was filmed."""
+    if set(streams) != {"pose"}:
+        if settings.pose_fps and "pose" in streams:
+            raise InputError(
+                "input.pose_fps brings pose to another frame rate, and the model also sees pictures, which stay at "
+                "theirs; set it to 0"
+            )
+        return settings, None
+    each_frame = settings.spacing_s == 0 and settings.pose_fps == 0
+    if each_frame and learned_fps is not None and abs(timeline.fps / learned_fps - 1) > _OTHER_RATE:
+        settings = replace(settings, pose_fps=learned_fps)
+    if not settings.pose_fps:
+        return settings, None
+    return settings, at_rate(timeline, settings.pose_fps, settings.spacing_s)
 
 
 def _views(recording: Recording, settings: InputSettings, video: Video) -> dict[str, Video]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from murine.config import InputSettings
 from murine.errors import InputError, suggest
-from murine.types import Pose
+from murine.pose import Place, drop_origin, drop_unsure
+from murine.pose.place import median_distance
+from murine.types import Pose, Recording
 
 
 def check_seen(pose: Pose, source: str) -> None:
@@ -28,9 +32,12 @@ def arrange_pose(pose: Pose, animals: Sequence[str], keypoints: Sequence[str], s
     """
     lacking = [name for name in keypoints if name not in pose.keypoints]
     if lacking:
+        hints = {name: suggest(name, pose.keypoints) for name in lacking}
+        meant = [f" {name}:{hint}" for name, hint in hints.items() if "Did you mean" in hint]
+        several = "".join(meant) or suggest("", pose.keypoints)
         raise InputError(
             f"{source}: has no keypoint {', '.join(lacking)}, which the model needs."
-            + suggest(lacking[0], pose.keypoints)
+            + (several if len(lacking) > 1 else hints[lacking[0]])
         )
     if len(animals) != len(pose.animals):
         raise InputError(
@@ -44,6 +51,66 @@ def arrange_pose(pose: Pose, animals: Sequence[str], keypoints: Sequence[str], s
         return Pose(pose.xy, tuple(animals), pose.keypoints, pose.confidence)
     confidence = None if pose.confidence is None else pose.confidence[:, rows][:, :, columns]
     return Pose(pose.xy[:, rows][:, :, columns], tuple(animals), tuple(keypoints), confidence)
+
+
+def place_of(recording: Recording, settings: InputSettings, pose: Pose) -> Place:
+    """Return the walls, points of interest and scale that a recording's columns, or its keypoints, tell.
+
+    Raises InputError for a column that is not there or holds no such numbers.
+    """
+    walls, scale = None, None
+    if settings.arena:
+        left, top, right, bottom = _numbers(recording, settings.arena, 4, "left, top, right and bottom")
+        walls = (left, top, right, bottom)
+    points = {}
+    for name in settings.interest:
+        x, y = _numbers(recording, name, 2, "x and y")
+        points[name] = (x, y)
+    if settings.pose_units == "cm":
+        if len(settings.known_length) == 1:
+            (pixels,) = _numbers(recording, settings.known_length[0], 1, "a length")
+        else:
+            first, second = settings.known_length
+            sure = drop_unsure(drop_origin(pose), settings.confidence)
+            pixels = median_distance(sure, first, second, f"recording '{recording.id}'")
+        scale = pixels / settings.known_cm
+    try:
+        return Place(walls, points, scale)
+    except InputError as error:
+        raise InputError(f"recording '{recording.id}': {error}") from error
+
+
+def _numbers(recording: Recording, column: str, count: int, what: str) -> list[float]:
+    text = recording.group(column)
+    try:
+        values = [float(part) for part in re.split(r"[\s,;]+", text.strip())]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(np.isfinite(values)):
+        raise InputError(
+            f"recording '{recording.id}', column '{column}': expected {what} in pixels, {count} number(s) with "
+            f"spaces between; came '{text}'"
+        )
+    return values
+
+
+def lead_animal(pose: Pose, agent: str, recording: Recording) -> Pose:
+    """Return the pose with the agent first; the animals are then called agent, target (or target1, target2, ...).
+
+    `agent`: a column of recordings.csv that holds the animal's name, or the name itself. Raises InputError where
+    the pose has no such animal.
+    """
+    name = recording.group(agent) if agent in recording.groups else agent
+    if name not in pose.animals:
+        raise InputError(
+            f"recording '{recording.id}' has no animal '{name}', which input.agent puts first."
+            + suggest(name, pose.animals)
+        )
+    order = sorted(range(len(pose.animals)), key=lambda a: pose.animals[a] != name)
+    others = len(pose.animals) - 1
+    targets = ["target"] if others == 1 else [f"target{n + 1}" for n in range(others)]
+    confidence = None if pose.confidence is None else pose.confidence[:, order]
+    return Pose(pose.xy[:, order], ("agent", *targets), pose.keypoints, confidence)
 
 
 def tracked_point(pose: Pose, name: str, recording: str) -> tuple[int, int]:

@@ -23,10 +23,15 @@ PREDICTS: tuple[Predicts, ...] = ("all", "centre", "last")
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """`samples`: (S,) frames used, increasing. `owner`: (T,) the sample (0..S) nearest to each frame."""
+    """`samples`: (S,) frames used, increasing. `owner`: (T,) the sample (0..S) nearest to each frame.
+
+    `moments`: (S,) seconds, where samples lie between frames (`rates.at_rate`): `samples` are then the frames whose
+    labels they carry, of which several may be the same.
+    """
 
     samples: IntArray
     owner: IntArray
+    moments: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -67,7 +72,8 @@ def samples_per(seconds: float, timeline: Timeline, sampling: Sampling) -> int:
     """Return a duration as a number of samples, at least 1 (a stride, a smoothing width)."""
     if len(sampling) < 2:
         return 1
-    interval = float(np.median(np.diff(timeline.times[sampling.samples])))
+    moments = timeline.times[sampling.samples] if sampling.moments is None else sampling.moments
+    interval = float(np.median(np.diff(moments)))
     return max(1, int(np.floor(seconds / interval + 0.5)))
 
 

@@ -1,10 +1,11 @@
 """Pose into features: cleaning, identities, feature families, scaling."""
 
-from murine.pose.clean import centre, drop_origin, drop_unsure, fill_gaps, scale
+from murine.pose.clean import centre, drop_origin, drop_unsure, fill_gaps, scale, smooth
 from murine.pose.features import (
     FEATURE_SETS,
     FEATURES,
     Family,
+    FeaturePlan,
     FeatureSet,
     FeatureTable,
     expand_features,
@@ -14,15 +15,20 @@ from murine.pose.features import (
     known_features,
 )
 from murine.pose.identity import identity_order, match_identities
+from murine.pose.place import Place
 from murine.pose.scaler import Scaler, apply_scaler, fit_scaler
+from murine.pose.track import Track, make_track
 
 __all__ = [
     "FEATURES",
     "FEATURE_SETS",
     "Family",
+    "FeaturePlan",
     "FeatureSet",
     "FeatureTable",
+    "Place",
     "Scaler",
+    "Track",
     "apply_scaler",
     "centre",
     "drop_origin",
@@ -35,6 +41,8 @@ __all__ = [
     "fit_scaler",
     "identity_order",
     "known_features",
+    "make_track",
     "match_identities",
     "scale",
+    "smooth",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from murine.errors import InputError
-from murine.types import BoolArray, Pose
+from murine.types import BoolArray, FloatArray, Pose
 
 
 def drop_origin(pose: Pose) -> Pose:
@@ -66,6 +66,38 @@ def fill_gaps(pose: Pose, limit_frames: int) -> tuple[Pose, BoolArray]:
     xy = pose.xy.copy()
     xy[at] = pose.xy[left, *at[1:]] * (1 - share) + pose.xy[right, *at[1:]] * share
     return replace(pose, xy=xy), filled
+
+
+def smooth(pose: Pose, half: int) -> Pose:
+    """Return the pose whose positions are the means over the 2 `half` + 1 frames around, of those that are known.
+
+    At both ends of the recording the window is what there is of it. A missing point stays missing. Raises
+    InputError for a negative number.
+    """
+    if half < 0:
+        raise InputError(f"frames to each side must be 0 or more; came {half}")
+    length = len(pose)
+    if half == 0 or length == 0:
+        return pose
+    frame = np.arange(length)
+    start, stop = np.maximum(frame - half, 0), np.minimum(frame + half + 1, length)
+    missing = pose.missing
+    known = _sums(~missing)
+    number = known[stop] - known[start]
+    xy = np.empty_like(pose.xy)
+    for side in (0, 1):
+        values = np.where(missing, 0, pose.xy[..., side].astype(np.float64))
+        sums = _sums(values)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            xy[..., side] = (sums[stop] - sums[start]) / number
+    return replace(pose, xy=np.where(missing[..., None], np.float32(np.nan), xy))
+
+
+def _sums(values: NDArray[np.generic]) -> FloatArray:
+    """Return (T + 1, ...) what comes before each frame, added up."""
+    sums = np.zeros((len(values) + 1, *values.shape[1:]))
+    np.cumsum(values, axis=0, out=sums[1:])
+    return sums
 
 
 def centre(pose: Pose, origin: ArrayLike) -> Pose:

@@ -115,7 +115,7 @@ def open_job(run: TrainedRun, job: Job, embedder: Embedder | None = None) -> Sou
             pose = load_pose(job.project, recording)
     return open_source(
         recording, settings, streams, timeline=times, pose=pose, animals=animals, keypoints=keypoints,
-        night=run.night, embedder=embedder,
+        night=run.night, embedder=embedder, learned_fps=run.fps,
     )  # fmt: skip
 
 

@@ -124,6 +124,11 @@ def _predict_one(
     source = open_job(run, job, embedder)
     key = value_hash([__version__, run.hash, source.keys(), job.recording.fps, *computing.told.values()])
     name = job.recording.id
+    if source.settings.pose_fps != run.recipe.input.pose_fps:
+        progress.message(
+            f"{name}: {source.timeline.fps:g} frames/s, and the network learned {run.fps:g}: the pose is brought to "
+            "those, and every frame takes the probabilities of the nearest"
+        )
     samples, wanted = len(source.sampling), run.recipe.window.frames
     if samples < wanted:
         progress.message(

@@ -67,6 +67,11 @@ def recipe_faults(recipe: Recipe) -> list[str]:
                 f"window.frames: 0 means whole recordings, and the pictures of '{recipe.model}' would not "
                 "fit into memory; choose a number of frames"
             )
+        if given.pose_fps and set(MODELS[recipe.model].streams) != {"pose"}:
+            faults.append(
+                f"input.pose_fps: brings pose alone to another frame rate, and '{recipe.model}' sees "
+                f"{' and '.join(MODELS[recipe.model].streams)}; leave it out"
+            )
         if "embedding" in MODELS[recipe.model].streams:
             faults += _embedding_faults(recipe)
         if MODELS[recipe.model].fitted:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from murine.cache import Cache
 from murine.config import Recipe, load_recipe, recipe_to_dict
+from murine.data.augment import pose_changes
 from murine.data.embedding import Embedder
 from murine.data.night import night_reference
 from murine.data.prepare import pose_names, prepare
@@ -225,7 +226,7 @@ def _prepared(study: Study, streams: Sequence[str], progress: Progress) -> Study
                 prepared[recording.id] = prepare(
                     project, recording, recipe.input, streams, cache,
                     animals=animals, keypoints=keypoints, night=study.night, embedder=study.embedder,
-                    progress=progress,
+                    movable=bool(pose_changes(recipe.training.augment, streams)), progress=progress,
                 )  # fmt: skip
             except InputError as error:
                 named = str(error).startswith(f"recording '{recording.id}'")

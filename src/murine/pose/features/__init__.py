@@ -4,16 +4,23 @@ To add one: a function in one of the files, with `@FAMILIES.family("name")` abov
 """
 
 # The import list that fills the dictionary.
-from murine.pose.features import hull, motion, quality, rolling, shape, social, windowed
+from murine.pose.features import hull, motion, places, quality, rolling, shape, social, windowed
 from murine.pose.features.scene import FAMILIES as FEATURES
 from murine.pose.features.scene import Family, Part, Scene
 from murine.pose.features.sets import FEATURE_SETS, FeatureSet, expand_features, known_features
-from murine.pose.features.table import FeatureTable, feature_chunks, feature_names, feature_table
+from murine.pose.features.table import (
+    FeaturePlan,
+    FeatureTable,
+    feature_chunks,
+    feature_names,
+    feature_table,
+)
 
 __all__ = [
     "FEATURES",
     "FEATURE_SETS",
     "Family",
+    "FeaturePlan",
     "FeatureSet",
     "FeatureTable",
     "Part",
@@ -25,6 +32,7 @@ __all__ = [
     "hull",
     "known_features",
     "motion",
+    "places",
     "quality",
     "rolling",
     "shape",

@@ -47,6 +47,6 @@ def clock(scene: Scene) -> list[Part]:
 
     Lets a model learn habits of the session, such as an empty arena at both ends. Say so beside its scores.
     """
-    times = scene.whole.times
-    minutes = np.stack([scene.times - times[0], times[-1] - scene.times]) / 60
+    times, now = scene.whole.times, scene.times if scene.clock is None else scene.clock
+    minutes = np.stack([now - times[0], times[-1] - now]) / 60
     return [Part("scene", minutes[None].astype(np.float32), ("since_start", "until_end"))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, TypeVar
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
+from murine.pose.place import Place, View
 from murine.pose.skeleton import Axis, body_axis
 from murine.registry import Registry
 from murine.types import BoolArray, FloatArray, Pose
@@ -49,11 +50,13 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """What is known of the whole recording, whichever frames a scene shows."""
+    """What is known of the whole recording, whichever frames a scene shows. `unit`: the pixels that are 1."""
 
     pose: Pose
     times: FloatArray
     fps: float
+    place: Place = field(default_factory=Place)
+    unit: float = 1.0
 
     @cached_property
     def axis(self) -> Axis | None:
@@ -67,10 +70,13 @@ class Whole:
 
     @cached_property
     def bounds(self) -> FloatArray:
-        """(2, 2): lower and upper x, lower and upper y: percentiles 1 and 99 of all points, in pixels.
+        """(2, 2): lower and upper x, lower and upper y of the arena, in pixels.
 
-        Stands for the arena, which a pose file does not name; NaN where no point is known.
+        Where its walls are not known percentiles 1 and 99 of all points stand for them, NaN where there is none.
         """
+        if self.place.walls is not None:
+            left, top, right, bottom = self.place.walls
+            return np.array([[left, right], [top, bottom]]) / self.unit
         rows = [column[~np.isnan(column)] for column in (self._few[..., 0], self._few[..., 1])]
         empty = [np.nan, np.nan]
         return np.array([np.percentile(row, [1, 99]) if len(row) else empty for row in rows])
@@ -92,7 +98,8 @@ class Scene:
 
     `x`, `y`: (A, K, T) float32 in pixels (or body lengths), NaN where missing after short gaps were filled.
     `found`: (A, K, T), True where the tracker itself had the point. `confidence`: (A, K, T) or None.
-    `times`: (T,) seconds. Properties are worked out once, for whoever asks.
+    `times`: (T,) seconds. `view`: how the scene was moved for training; `clock`: (T,) the time of the recording
+    where it is not `times`. Properties are worked out once, for whoever asks.
     """
 
     x: Rows
@@ -101,6 +108,8 @@ class Scene:
     confidence: Rows | None
     times: FloatArray
     whole: Whole
+    view: View | None = None
+    clock: FloatArray | None = None
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -157,6 +166,30 @@ class Scene:
                 dx = np.where(unknown, self.x[:, end] - self.x[:, start], dx)
                 dy = np.where(unknown, self.y[:, end] - self.y[:, start], dy)
         return unit(dx, dy)
+
+    @cached_property
+    def bounds(self) -> FloatArray:
+        """(2, 2): lower and upper x, lower and upper y of the arena, as positions `in_arena` count."""
+        factor = 1.0 if self.view is None else self.view.factor
+        return self.whole.bounds * factor
+
+    @property
+    def middle(self) -> tuple[np.float32, np.float32]:
+        """Where in the picture the middle of the arena is, x and y."""
+        x, y = self.to_picture(self.whole.bounds.mean(axis=1))
+        return np.float32(x), np.float32(y)
+
+    def to_picture(self, point: FloatArray) -> FloatArray:
+        """Return where a point of the recording's own picture lies after the scene was moved."""
+        return point if self.view is None else self.view.matrix @ point + self.view.offset
+
+    def in_arena(self, x: Rows, y: Rows) -> tuple[Rows, Rows]:
+        """Return positions along the walls of the arena, wherever it was turned for training."""
+        if self.view is None:
+            return x, y
+        back = self.view.back.astype(np.float32)
+        dx, dy = (v - o for v, o in zip((x, y), self.view.offset.astype(np.float32), strict=True))
+        return back[0, 0] * dx + back[0, 1] * dy, back[1, 0] * dx + back[1, 1] * dy
 
     def need_axis(self, what: str) -> Axis:
         """Return the body axis; raises InputError that says what needs two keypoints."""

@@ -19,11 +19,12 @@ def coordinates(scene: Scene) -> list[Part]:
 def centred_coordinates(scene: Scene) -> list[Part]:
     """Both x and y of each keypoint minus the middle of the arena, px.
 
-    The middle is halfway between percentiles 1 and 99 of all points of the recording, since a pose file does
-    not tell its frame's size. Within one camera set-up this differs from subtracting the frame's centre, as
-    the published CalMS21 features do, by a constant only, which the scaler takes out.
+    The middle is halfway between the walls, or between percentiles 1 and 99 of all points of the recording where
+    those are not known, since a pose file does not tell its frame's size. Within one camera set-up this differs from
+    subtracting the frame's centre, as the published CalMS21 features do, by a constant only, which the scaler takes
+    out.
     """
-    middle_x, middle_y = scene.whole.bounds.mean(axis=1).astype(np.float32)
+    middle_x, middle_y = scene.middle
     return [_coordinates(scene, scene.x - middle_x, scene.y - middle_y)]
 
 
@@ -100,15 +101,19 @@ def ellipse(scene: Scene) -> list[Part]:
 def edge(scene: Scene) -> list[Part]:
     """Distance of each animal's centre from the nearest and the next wall of the arena, px.
 
-    The walls are percentiles 1 and 99 of all points of the recording, in x and in y; negative outside.
-    "near" is the lesser, "corner" the greater of the distances to the nearer wall in x and in y.
+    Where the walls are not known, percentiles 1 and 99 of all points of the recording, in x and in y; negative
+    outside. "near" is the lesser, "corner" the greater of the distances to the nearer wall in x and in y.
     """
-    x, y = scene.centre
-    (left, right), (top, bottom) = scene.whole.bounds.astype(np.float32)
+    return [Part("animal", np.stack(to_walls(scene, *scene.centre), axis=1), ("near", "corner"))]
+
+
+def to_walls(scene: Scene, x: Rows, y: Rows) -> tuple[Rows, Rows]:
+    """Return the lesser and the greater of a position's distances to the nearer wall in x and in y."""
+    x, y = scene.in_arena(x, y)
+    (left, right), (top, bottom) = scene.bounds.astype(np.float32)
     to_side = np.minimum(x - left, right - x)
     to_end = np.minimum(y - top, bottom - y)
-    values = np.stack([np.minimum(to_side, to_end), np.maximum(to_side, to_end)], axis=1)
-    return [Part("animal", values, ("near", "corner"))]
+    return np.minimum(to_side, to_end), np.maximum(to_side, to_end)
 
 
 @FAMILIES.family("heading")

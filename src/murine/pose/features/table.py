@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
-from murine.pose.clean import drop_origin, drop_unsure, fill_gaps, scale
-from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene, Whole
+from murine.pose.features.scene import FAMILIES, Family, Part, Rows, Scene
 from murine.pose.features.sets import expand_features, known_features
-from murine.pose.identity import match_identities
-from murine.types import BoolArray, FloatArray, Pose, Timeline
-
-Value = TypeVar("Value", bound=np.generic)
+from murine.pose.place import Place
+from murine.pose.track import Track, make_track
+from murine.types import Pose, Timeline
 
 BLOCK = 4096
 """Frames worked on at once: few enough that memory stays small, enough to hide the cost of a call."""
@@ -48,23 +45,26 @@ def feature_table(
     symmetric: bool = False,
     gap_s: float = 0.5,
     confidence: float = 0.0,
-    body_lengths: bool = False,
+    smooth_s: float = 0.0,
+    units: str = "pixels",
+    place: Place | None = None,
 ) -> FeatureTable:
     """Return the features of every frame, the families (or named sets of them) side by side in their order.
 
-    `rate`: frames per second, or the recording's timeline, whose own times then go into every speed.
-    Before: points at exactly (0, 0) and points less sure than `confidence` are missing; gaps of at most
-    `gap_s` seconds are filled. `body_lengths`: lengths and speeds in the recording's median body length (front
-    to back) instead of pixels. `symmetric`: the animals are interchangeable. They are then followed by least
-    displacement, and each animal's value gives way to the sorted values of all (two animals: lower, higher;
-    an animal whose value is unknown takes the highest known one, so that both columns hold it).
-    Swapping the animals in any frames changes nothing. Raises InputError for an unknown or repeated family, a
-    family the pose cannot give, and for a timeline of another length.
+    `rate`: frames per second, or the recording's timeline, whose own times then go into every speed. What is done
+    to the pose before: `track.make_track`. `symmetric`: the animals are interchangeable. Each animal's value gives
+    way to the sorted values of all (two animals: lower, higher; an animal whose value is unknown takes the highest
+    known one, so that both columns hold it). Swapping the animals in any frames changes nothing. Raises InputError
+    for an unknown or repeated family, a family the pose cannot give, and for a timeline of another length.
     """
-    plan = _Plan.make(pose, rate, families, symmetric, gap_s, confidence, body_lengths)
-    names = plan.names()
+    plan = FeaturePlan.of(families, symmetric)
+    track = make_track(
+        pose, rate, symmetric=symmetric, gap_s=gap_s, confidence=confidence, smooth_s=smooth_s, units=units,
+        place=place,
+    )  # fmt: skip
+    names = plan.names(track)
     values = np.empty((len(pose), len(names)), dtype=np.float32)
-    for start, block in plan.blocks(BLOCK):
+    for start, block in plan.blocks(track, BLOCK):
         values[start : start + len(block)] = block
     return FeatureTable(values, names)
 
@@ -77,69 +77,60 @@ def feature_chunks(
     symmetric: bool = False,
     gap_s: float = 0.5,
     confidence: float = 0.0,
-    body_lengths: bool = False,
+    smooth_s: float = 0.0,
+    units: str = "pixels",
+    place: Place | None = None,
     block: int = BLOCK,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (start, (n, F) values) of consecutive blocks: `feature_table` in bounded memory."""
     if block < 1:
         raise InputError(f"a block must be 1 frame or more; came {block}")
-    plan = _Plan.make(pose, rate, families, symmetric, gap_s, confidence, body_lengths)
-    yield from plan.blocks(block)
+    track = make_track(
+        pose, rate, symmetric=symmetric, gap_s=gap_s, confidence=confidence, smooth_s=smooth_s, units=units,
+        place=place,
+    )  # fmt: skip
+    yield from FeaturePlan.of(families, symmetric).blocks(track, block)
 
 
 def feature_names(
-    animals: Sequence[str], keypoints: Sequence[str], families: Sequence[str], *, symmetric: bool = False
+    animals: Sequence[str],
+    keypoints: Sequence[str],
+    families: Sequence[str],
+    *,
+    symmetric: bool = False,
+    points: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the column names that `feature_table` gives for a pose of these animals and keypoints."""
+    """Return the column names that `feature_table` gives for a pose of these animals and keypoints.
+
+    `points`: the names of points of interest, as of its `place`.
+    """
     nothing = np.full((1, len(animals), len(keypoints), 2), np.nan, dtype=np.float32)
-    pose = Pose(nothing, tuple(animals), tuple(keypoints))
-    return _Plan.make(pose, 1.0, families, symmetric, 0.0, 0.0, False).names()
+    place = Place(points=dict.fromkeys(points, (0.0, 0.0)))
+    track = make_track(Pose(nothing, tuple(animals), tuple(keypoints)), 1.0, place=place)
+    return FeaturePlan.of(families, symmetric).names(track)
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    whole: Whole
-    found: BoolArray
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Which families, and whether the animals are interchangeable."""
+
     families: tuple[Family, ...]
     symmetric: bool
 
     @classmethod
-    def make(
-        cls,
-        pose: Pose,
-        rate: float | Timeline,
-        families: Sequence[str],
-        symmetric: bool,
-        gap_s: float,
-        confidence: float,
-        body_lengths: bool,
-    ) -> _Plan:
-        chosen = _chosen(families)
-        times, fps = _times(len(pose), rate)
-        if not gap_s >= 0 or not np.isfinite(gap_s):
-            raise InputError(f"gap_s must be 0 or a time in seconds; came {gap_s}")
-        pose = drop_unsure(drop_origin(pose), confidence)
-        if symmetric:
-            pose = match_identities(pose)
-        found = ~pose.missing
-        # A rate worked out of time stamps may say 29.99999.
-        pose, _ = fill_gaps(pose, int(gap_s * fps + 1e-4))
-        whole = Whole(pose, times, fps)
-        if body_lengths:
-            length = whole.body_length
-            whole = Whole(scale(pose, length if length > 0 else 1.0), times, fps)
-        return cls(whole, found, chosen, symmetric)
+    def of(cls, names: Sequence[str], symmetric: bool) -> FeaturePlan:
+        """Return the plan of families and sets by their names; raises InputError for an unknown or repeated one."""
+        if not names:
+            raise InputError(f"no pose features are named. Known: {', '.join(known_features())}")
+        expanded = expand_features(names)
+        twice = sorted({name for name in expanded if expanded.count(name) > 1})
+        if twice:
+            raise InputError(f"pose features named twice: {', '.join(twice)}")
+        return cls(tuple(FAMILIES[name] for name in expanded), symmetric)
 
-    def scene(self, start: int, stop: int) -> Scene:
-        pose = self.whole.pose
-        x, y = (_time_last(pose.xy[start:stop, ..., side]) for side in (0, 1))
-        found = _time_last(self.found[start:stop])
-        confidence = None if pose.confidence is None else _time_last(pose.confidence[start:stop])
-        return Scene(x, y, found, confidence, self.whole.times[start:stop], self.whole)
-
-    def names(self) -> tuple[str, ...]:
+    def names(self, track: Track) -> tuple[str, ...]:
         """Return the column names; raises InputError where there would be no column at all."""
-        scene = self.scene(0, min(1, len(self.whole.pose)))
+        scene = track.scene(0, min(1, len(track)))
         names = [
             f"{family.name}.{name}"
             for family in self.families
@@ -153,43 +144,30 @@ class _Plan:
             )
         return tuple(names)
 
-    def blocks(self, size: int) -> Iterator[tuple[int, Rows]]:
-        total = len(self.whole.pose)
-        # One frame more on each side: the speeds look one frame back, rounding may ask for another.
-        margin = 2 + int(np.ceil(max(f.reach_s for f in self.families) * self.whole.fps))
+    def margin(self, fps: float) -> int:
+        """Return how many frames to each side decide a frame's features."""
+        # Two frames more: the speeds look one frame back, rounding may ask for another.
+        return 2 + int(np.ceil(max(f.reach_s for f in self.families) * fps))
+
+    def blocks(self, track: Track, size: int) -> Iterator[tuple[int, Rows]]:
+        """Yield (start, (n, F) values) of consecutive blocks of `size` frames."""
+        total, margin = len(track), self.margin(track.whole.fps)
         for start in range(0, total, size):
             stop = min(start + size, total)
-            first = max(start - margin, 0)
-            scene = self.scene(first, min(stop + margin, total))
-            cut = slice(start - first, stop - first)
-            parts = [
-                _ordered(part, self.symmetric)[..., cut]
-                for family in self.families
-                for part in family.compute(scene)
-            ]
-            columns = [part.reshape(-1, stop - start) for part in parts]
-            yield start, np.ascontiguousarray(np.concatenate(columns).T)
+            yield start, self.rows(track, start, stop, margin)
 
-
-def _time_last(values: NDArray[Value]) -> NDArray[Value]:
-    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
-
-
-def _chosen(families: Sequence[str]) -> tuple[Family, ...]:
-    if not families:
-        raise InputError(f"no pose features are named. Known: {', '.join(known_features())}")
-    expanded = expand_features(families)
-    twice = sorted({name for name in expanded if expanded.count(name) > 1})
-    if twice:
-        raise InputError(f"pose features named twice: {', '.join(twice)}")
-    return tuple(FAMILIES[name] for name in expanded)
-
-
-def _times(frames: int, rate: float | Timeline) -> tuple[FloatArray, float]:
-    timeline = rate if isinstance(rate, Timeline) else Timeline.uniform(frames, rate)
-    if len(timeline) != frames:
-        raise InputError(f"the pose has {frames} frames, its timeline {len(timeline)}; they must match")
-    return timeline.times, timeline.fps if frames > 1 or isinstance(rate, Timeline) else float(rate)
+    def rows(self, track: Track, start: int, stop: int, margin: int) -> Rows:
+        """Return the features (stop - start, F) of the frames [start, stop), `margin` frames around them seen."""
+        first = max(start - margin, 0)
+        scene = track.scene(first, min(stop + margin, len(track)))
+        cut = slice(start - first, stop - first)
+        parts = [
+            _ordered(part, self.symmetric)[..., cut]
+            for family in self.families
+            for part in family.compute(scene)
+        ]
+        columns = [part.reshape(-1, stop - start) for part in parts]
+        return np.ascontiguousarray(np.concatenate(columns).T)
 
 
 def _ordered(part: Part, symmetric: bool) -> Rows:
