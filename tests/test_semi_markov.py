@@ -13,6 +13,7 @@ from scipy import stats
 from murine.errors import InputError
 from murine.postprocess import SemiMarkov, decide, make_steps
 from murine.postprocess.durations import Durations, make_durations, shares_of_time
+from murine.postprocess.markov import decide_many
 from murine.types import Ethogram, Task, Timeline
 
 RATE = 10.0
@@ -42,6 +43,20 @@ def random_values(length: int, columns: int, seed: int, exclusive: bool = True) 
     return rng.random((length, columns)).astype(np.float32)
 
 
+def left_exactly(law: Durations, steps: int) -> np.ndarray:
+    longest = law.left.shape[1]
+    if steps <= longest:
+        return law.left[:, steps - 1]
+    return law.left_beyond + (steps - longest - 1) * law.goes_on + law.stops
+
+
+def left_at_least(law: Durations, steps: int) -> np.ndarray:
+    longest = law.left.shape[1]
+    if steps <= longest:
+        return law.left_reaches[:, steps - 1]
+    return law.left_beyond + (steps - longest - 1) * law.goes_on
+
+
 def score(path: tuple[int, ...], logs: np.ndarray, law: Durations, following: np.ndarray) -> float:
     """The definition: what each bout's length, each change and each frame adds."""
     total = sum(logs[t, state] for t, state in enumerate(path))
@@ -52,7 +67,7 @@ def score(path: tuple[int, ...], logs: np.ndarray, law: Durations, following: np
     for i, (state, length) in enumerate(bouts):
         is_last = i == len(bouts) - 1
         if i == 0:
-            part = law.left_at_least(length) if is_last else law.left_exactly(length)
+            part = left_at_least(law, length) if is_last else left_exactly(law, length)
             total += part[state]
         elif length <= longest:
             total += (law.reaches if is_last else law.ends)[state, length - 1]
@@ -118,12 +133,12 @@ def test_chances_of_durations_are_whole(mean, spread, longest, shape):
     law = make_durations([mean], [spread], longest, shape)
     assert np.exp(law.ends).sum() + np.exp(law.beyond[0]) == pytest.approx(1.0, abs=1e-6)
     every = range(1, 20_000)
-    left = np.exp([law.left_exactly(n)[0] for n in every])
+    left = np.exp([left_exactly(law, n)[0] for n in every])
     if law.goes_on[0] < -1e-3:
         assert left.sum() == pytest.approx(1.0, abs=1e-3)
     for n in (1, 2, longest, longest + 1, longest + 5):
-        assert np.exp(law.left_at_least(n)[0]) == pytest.approx(
-            left[n - 1 :].sum() + np.exp(law.left_at_least(20_000)[0]), abs=1e-6
+        assert np.exp(left_at_least(law, n)[0]) == pytest.approx(
+            left[n - 1 :].sum() + np.exp(left_at_least(law, 20_000)[0]), abs=1e-6
         )
 
 
@@ -163,6 +178,21 @@ def test_pieces_and_order_of_behaviours_change_nothing():
     assert np.array_equal(step.over(pieces, timeline, THREE), whole)
     turned = Ethogram(("rest", "groom", "rear"))
     assert np.array_equal(step(values[:, [2, 0, 1]], timeline, turned), whole[:, [2, 0, 1]])
+
+
+def test_many_recordings_at_once_are_each_by_itself():
+    both = Ethogram(THREE.behaviours, exclusive=False)
+    for ethogram in (THREE, both):
+        steps = [learned("lognormal", 0.4, n) for n in range(5)] + [learned("geometric", 1.0, 7)]
+        lengths = (100, 1, 57, 100, 230, 40)
+        values = [random_values(n, 3, n, ethogram.exclusive) for n in lengths]
+        timelines = [Timeline.uniform(n, 30.0 if n == 57 else RATE) for n in lengths]
+        got = decide_many(steps, values, timelines, ethogram)
+        for step, own, timeline, result in zip(steps, values, timelines, got, strict=True):
+            assert np.array_equal(result, step(own, timeline, ethogram))
+    one = Ethogram(("a",))
+    (only,) = decide_many([steps[0]], [values[0][:, :1]], timelines[:1], one)
+    assert only.all()
 
 
 def test_a_resolution_decides_groups_of_frames():

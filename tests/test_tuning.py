@@ -81,7 +81,7 @@ def made_up(study: Path, name: str, folds: int) -> Path:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pose_study(tmp_path_factory.mktemp("tuning"), recordings=6, n=300)
+    return pose_study(tmp_path_factory.mktemp("tuning"), recordings=6, n=200)
 
 
 @pytest.fixture(scope="module")

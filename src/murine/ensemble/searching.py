@@ -15,8 +15,9 @@ from murine.data.splits import Split
 from murine.ensemble.counting import count, score_counts, with_background
 from murine.ensemble.options import Chain, Material, Option, best_thresholds
 from murine.errors import InputError
-from murine.postprocess import Decided, Step, decide, make_steps
+from murine.postprocess import Decided, SemiMarkov, Step, decide, make_steps
 from murine.postprocess.learning import BoutStatistics, bout_statistics, joined
+from murine.postprocess.markov import decide_many
 from murine.predictions import WITHIN, read_prediction
 from murine.progress import Task
 from murine.project import Project, load_bouts, timeline
@@ -138,13 +139,17 @@ class Search:
         """Return the score of some options on all folds but some, None where nothing can be learned."""
         total = np.zeros(4 * len(self.ethogram) + 3)
         learns = any(option.learns for option in chosen.values())
+        wanted: list[tuple[str, Chain]] = []
         for id_, fold in self.source.fold_of.items():
             if fold in without:
                 continue
             labels, judged = self._apart(without, id_) if learns else ((), ())
             if learns and not (labels and judged):
                 return None
-            total += self.counts(id_, self.resolve(chosen, labels, judged))
+            wanted.append((id_, self.resolve(chosen, labels, judged)))
+        self._prepare(wanted)
+        for id_, steps in wanted:
+            total += self.counts(id_, steps)
         score = float(score_counts(total, self.metric, self.ethogram))
         return None if np.isnan(score) else score
 
@@ -204,6 +209,30 @@ class Search:
             self._counts[key] = count(frames, decided.astype(np.int8), self.ethogram)
         return self._counts[key]
 
+    def _smoothed(self, id_: str, steps: Sequence[Step]) -> NDArray[Any]:
+        prediction = self.source.predictions[id_]
+        values: NDArray[Any] = prediction.probabilities
+        for step in steps:
+            if step.kind == "probabilities":
+                values = step(values, prediction.timeline, self.ethogram)
+        return values
+
+    def _prepare(self, wanted: Sequence[tuple[str, Chain]]) -> None:
+        """Decide by semi-Markov models all recordings at once where they were not yet."""
+        waiting: dict[tuple[str, tuple[Step, ...]], SemiMarkov] = {}
+        for id_, steps in wanted:
+            if (id_, _key(steps)) not in self._counts:
+                first = tuple(step for step in make_steps(steps) if step.kind != "bouts")
+                last = first[-1] if first else None
+                if isinstance(last, SemiMarkov) and (id_, first) not in self._bits:
+                    waiting[id_, first] = last
+        if waiting:
+            values = [self._smoothed(*key) for key in waiting]
+            timelines = [self.source.predictions[id_].timeline for id_, _ in waiting]
+            found = decide_many(list(waiting.values()), values, timelines, self.ethogram)
+            for key, decided in zip(waiting, found, strict=True):
+                self._bits[key] = np.packbits(decided)
+
     def _decided(self, id_: str, steps: Sequence[Step]) -> Decided:
         """Return (T, C) decisions before steps on bouts; the work of deciding is done once, and kept in bits."""
         first = tuple(step for step in steps if step.kind != "bouts")
@@ -211,12 +240,14 @@ class Search:
         shape = prediction.probabilities.shape
         key = (id_, first)
         if key not in self._bits:
-            values: Any = prediction.probabilities
-            for step in first:
-                values = step(values, prediction.timeline, self.ethogram)
-            if not any(step.kind == "decision" for step in first):
-                values = decide(values, self.ethogram)
-            self._bits[key] = np.packbits(values)
+            values = self._smoothed(id_, first)
+            last = first[-1] if first and first[-1].kind == "decision" else None
+            decided = (
+                decide(values, self.ethogram)
+                if last is None
+                else last(values, prediction.timeline, self.ethogram)
+            )
+            self._bits[key] = np.packbits(decided)
         return np.unpackbits(self._bits[key], count=shape[0] * shape[1]).astype(bool).reshape(shape)
 
 

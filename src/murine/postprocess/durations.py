@@ -43,20 +43,6 @@ class Durations:
     stops: FloatArray
     mean: FloatArray
 
-    def left_exactly(self, steps: int) -> FloatArray:
-        """Return (S,) the log chance that a bout under way at the start ends after `steps`."""
-        longest = self.left.shape[1]
-        if steps <= longest:
-            return np.asarray(self.left[:, steps - 1])
-        return np.asarray(self.left_beyond + (steps - longest - 1) * self.goes_on + self.stops)
-
-    def left_at_least(self, steps: int) -> FloatArray:
-        """Return (S,) the log chance that a bout under way at the start lasts `steps` or more."""
-        longest = self.left.shape[1]
-        if steps <= longest:
-            return np.asarray(self.left_reaches[:, steps - 1])
-        return np.asarray(self.left_beyond + (steps - longest - 1) * self.goes_on)
-
 
 def make_durations(
     means: Sequence[float], spreads: Sequence[float], longest: int, shape: str
