@@ -38,6 +38,12 @@ PROMISED = {
         "small_cnn 32x32 predicts, float32, torch",
     ),
     "models": ("baseline_sharing predicts", "srs_sharing trains", "ms_tcn_pp predicts"),
+    "ms_tcn": (
+        "ms_tcn_pp trains",
+        "ms_tcn_pp trains, beside the plain build",
+        "ms_tcn_pp predicts, beside the plain build",
+    ),
+    "rolling": ("statistics alone, 132 columns", "statistics alone, beside pandas", "from the pose on"),
     "windows": ("c3d, 6 of 8", "c3d, 7 of 8", "i3d_rgb, 15 of 16"),
 }
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from murine.models import create_model, ms_tcn, multitask
+from murine.models import create_model, dilated, ms_tcn, multitask
 from murine.models.dilated import add_input_gradient, computes_here, convolve, offsets, weight_gradients
 
 
@@ -69,6 +69,34 @@ NETWORKS = {
 }
 
 
+def draw_as_the_plain_way(x: Tensor, rate: float) -> tuple[Tensor | None, float]:
+    return (torch.rand_like(x) >= rate).to(x.dtype) if rate else None, 1 / (1 - rate)
+
+
+def test_dropout_keeps_its_share_and_follows_the_seed() -> None:
+    x = torch.zeros(3, 7, 4001)  # not a multiple of the numbers drawn at once
+    for rate in (0.5, 0.3, 1e-3, 0.99):
+        torch.manual_seed(5)
+        kept, scale = dilated.draw_kept(x, rate)
+        assert kept is not None
+        assert kept.shape == x.shape
+        assert set(kept.unique().tolist()) == {0.0, 1.0}
+        share = float(kept.mean())
+        assert share == pytest.approx(1 - rate, abs=5 * (rate * (1 - rate) / x.numel()) ** 0.5 + 1e-5)
+        assert scale == pytest.approx(1 / (1 - rate), rel=1e-3)
+        following, _ = dilated.draw_kept(x, rate)
+        torch.manual_seed(5)
+        again, _ = dilated.draw_kept(x, rate)
+        assert torch.equal(kept, again)
+        assert following is not None
+        # independent of what was drawn before, and of the neighbours
+        both = (kept - share) * (following - share)
+        near = (kept[..., 1:] - share) * (kept[..., :-1] - share)
+        for product in (both, near):
+            assert abs(float(product.mean())) < 5 * rate * (1 - rate) / x.numel() ** 0.5
+    assert dilated.draw_kept(x, 0.0) == (None, 1.0)
+
+
 @pytest.mark.parametrize("padding", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -76,12 +104,13 @@ NETWORKS = {
 def test_networks_equal_the_plain_way(
     name: str, dropout: float, causal: bool, padding: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outputs, gradients of weights and of the pose, and the random numbers of dropout."""
+    """Outputs, gradients of weights and of the pose, dropout of the same values."""
     given = {**NETWORKS[name], "dropout": dropout, "causal": causal}
     model = create_model(name, classes=3, features=5, settings=given).train()
     mask = torch.ones(2, 30, dtype=torch.bool)
     if padding:
         mask[1, 11:] = False
+    monkeypatch.setattr(dilated, "draw_kept", draw_as_the_plain_way)
     results = []
     for plain in (False, True):
         if plain:

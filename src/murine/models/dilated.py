@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 Offsets = tuple[int, ...]
+
+_CHANCES = 1 << 16
+
+LARGEST_RATE = 0.99
+"""Of dropout: beyond it the layers leave the work to others, for whom dropping all is no division by zero."""
 
 
 def computes_here(x: Tensor) -> bool:
@@ -42,8 +48,9 @@ def refining_layer(
     mask: Tensor | None,
 ) -> Tensor:
     """Return (x + dropout(mix(relu(dilated(x))))) * mask, (B, C, T); weights with their biases; None: all frames."""
+    kept, scale = draw_kept(x, rate)
     result: Tensor = _Refining.apply(  # type: ignore[no-untyped-call]
-        x, *dilated, *mix, _kept(x, rate), mask, seen, 1 / (1 - rate)
+        x, *dilated, *mix, kept, mask, seen, scale
     )
     return result
 
@@ -58,17 +65,26 @@ def dual_layer(
     mask: Tensor | None,
 ) -> Tensor:
     """Return (x + dropout(relu(fuse(falling(x), rising(x))))) * mask, (B, C, T)."""
+    kept, scale = draw_kept(x, rate)
     result: Tensor = _Dual.apply(  # type: ignore[no-untyped-call]
-        x, *falling, *rising, *fuse, _kept(x, rate), mask, seen, 1 / (1 - rate)
+        x, *falling, *rising, *fuse, kept, mask, seen, scale
     )
     return result
 
 
-def _kept(x: Tensor, rate: float) -> Tensor | None:
-    """Return 1 where dropout keeps a value, else 0; None where it keeps all."""
-    if rate == 0:
-        return None
-    return torch.rand_like(x, dtype=torch.float32).ge_(rate).to(x.dtype)
+def draw_kept(x: Tensor, rate: float) -> tuple[Tensor | None, float]:
+    """Return 1 where dropout keeps a value of `x`, else 0, and what kept ones are multiplied by; None: keeps all.
+
+    Of 65,536 chances, the nearest to `rate` drop a value. The numbers come from a generator that the global one
+    seeds: a fifth of the time of drawing them there one by one.
+    """
+    dropped = round(rate * _CHANCES)
+    if dropped == 0:
+        return None, 1.0
+    seed = int(torch.randint(2**62, ()))
+    drawn = np.random.SFC64(seed).random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
+    kept = torch.from_numpy(drawn >= dropped).view(x.shape).to(x.dtype)
+    return kept, _CHANCES / (_CHANCES - dropped)
 
 
 class _Refining(Function):

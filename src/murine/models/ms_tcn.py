@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from murine.errors import InputError
 from murine.models.blocks import Dropout
 from murine.models.contract import Batch, Model, Output, Reach
-from murine.models.dilated import computes_here, dual_layer, offsets, refining_layer
+from murine.models.dilated import LARGEST_RATE, computes_here, dual_layer, offsets, refining_layer
 from murine.models.factory import MODELS, ModelEntry
 from murine.models.settings import Count, Natural, Share
 
@@ -51,7 +51,7 @@ class DualDilatedLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, maps, T), zero outside the mask -> the same; None: all frames are real."""
-        if computes_here(x) and self.dropout.rate < 1:
+        if computes_here(x) and self.dropout.rate <= LARGEST_RATE:
             first, second = self.falling, self.rising
             return dual_layer(
                 x, values(first), values(second), values(self.fuse), (first.seen, second.seen),
@@ -73,7 +73,7 @@ class DilatedLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, maps, T), zero outside the mask -> the same; None: all frames are real."""
-        if computes_here(x) and self.dropout.rate < 1:
+        if computes_here(x) and self.dropout.rate <= LARGEST_RATE:
             return refining_layer(
                 x, values(self.dilated), values(self.mix), self.dilated.seen,
                 self.dropout.rate if self.training else 0.0, mask,
