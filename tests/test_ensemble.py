@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from murine.ensemble import COMBINED, SCALES, combine_predictions
 from murine.ensemble.values import on_timeline
 from murine.errors import InputError
-from murine.types import Ethogram, Prediction, Timeline
+from murine.types import Ethogram, Prediction, Task, Timeline
 
 THREE = Ethogram(("groom", "rear", "rest"))
 LOOSE = Ethogram(("groom", "rear", "rest"), exclusive=False)
@@ -48,6 +48,21 @@ def test_log_odds_where_behaviours_overlap() -> None:
     # odds 9 and 1: mean of the logarithms is log 3, a probability of 3/4
     assert combine_predictions([a, b], on="logits").probabilities[0] == pytest.approx([0.75, 0.5, 0.5])
     assert combine_predictions([a, b]).probabilities[0] == pytest.approx([0.7, 0.5, 0.5])
+
+
+def test_each_task_has_its_own_mean_of_logarithms() -> None:
+    tasks = [Task("S1", ("groom", "rear", "rest")), Task("S2", ("sniff",), exclusive=False)]
+    both = Ethogram.of_tasks(tasks)
+    a, b = make(np.array([[0.8, 0.1, 0.1, 0.9]]), both), make(np.array([[0.2, 0.4, 0.4, 0.5]]), both)
+    came = combine_predictions([a, b], on="logits").probabilities[0]
+    assert came == pytest.approx([0.5, 0.25, 0.25, 0.75])
+    mean = combine_predictions([a, b]).probabilities[0]
+    assert mean == pytest.approx([0.5, 0.25, 0.25, 0.7])
+    loose = Ethogram.of_tasks([replace(tasks[0], exclusive=False), tasks[1]])
+    with pytest.raises(
+        InputError, match="'S1/groom' is of task 'S1', whose behaviours exclude each other in"
+    ):
+        combine_predictions([a, make(b.probabilities, loose)])
 
 
 @settings(max_examples=40, deadline=None)

@@ -22,8 +22,9 @@ from murine.postprocess import (
     decide,
     make_steps,
 )
+from murine.postprocess.shortest import Opening
 from murine.postprocess.smoothing import smoothed
-from murine.types import Bouts, Ethogram, Prediction, Timeline
+from murine.types import Bouts, Ethogram, Prediction, Task, Timeline
 
 RATE = 10.0
 MULTI = Ethogram(("groom", "rear"), exclusive=False)
@@ -351,3 +352,55 @@ def test_steps_out_of_order_are_refused():
         make_steps([{"name": "closing", "seconds": 1}, {"name": "median", "seconds": 1}])
     with pytest.raises(ConfigError, match="only one decision"):
         make_steps([{"name": "viterbi"}, {"name": "viterbi"}])
+
+
+TASKS = Ethogram.of_tasks(
+    [
+        Task("S1", ("groom", "rear", "rest"), background="rest"),
+        Task("S2", ("wall", "centre")),
+        Task("S3", ("sniff", "chew"), exclusive=False),
+        Task("S4", ("only",)),
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.4, 1.0]))
+def test_each_task_is_decided_as_if_it_were_alone(seed, seconds):
+    rng = np.random.default_rng(seed)
+    timeline = Timeline(np.cumsum(rng.uniform(0.05, 0.3, 60)))
+    values = rng.random((60, len(TASKS)))
+    plain = TASKS.plain_decision(values)
+    cut = [values[:25], values[25:26], values[26:]]
+    whole = {
+        "viterbi": Viterbi(seconds, 0.5)(values, timeline, TASKS),
+        "pieces": Viterbi(seconds, 0.5).over(iter(cut), timeline, TASKS),
+        "closing": Closing(seconds)(plain, timeline, TASKS),
+        "minimum": MinimumBout(seconds)(plain, timeline, TASKS),
+        "opening": Opening(seconds)(plain, timeline, TASKS),
+    }
+    np.testing.assert_array_equal(whole["viterbi"], whole["pieces"])
+    for task in TASKS.tasks:
+        part = TASKS.columns(task)
+        own = Ethogram(task.behaviours, task.exclusive, task.background)
+        alone = {
+            "viterbi": Viterbi(seconds, 0.5)(values[:, part], timeline, own),
+            "closing": Closing(seconds)(plain[:, part], timeline, own),
+            "minimum": MinimumBout(seconds)(plain[:, part], timeline, own),
+            "opening": Opening(seconds)(plain[:, part], timeline, own),
+        }
+        for name, expected in alone.items():
+            np.testing.assert_array_equal(whole[name][:, part], expected, err_msg=name)
+
+
+def test_a_step_for_one_behaviour_leaves_other_tasks_alone():
+    timeline = Timeline.uniform(20, 10.0)
+    held = np.zeros((20, len(TASKS)), dtype=bool)
+    held[:, 2] = held[:, 3] = held[:, 7] = True
+    held[5, [1, 2]] = held[9, [4, 3]] = [True, False]
+    out = MinimumBout(0.3, ("S2/centre",))(held, timeline, TASKS)
+    assert out[5, 1], "of S1 nothing was asked"
+    assert not out[9, 4]
+    assert out[9, 3], "the frame goes to the neighbour, as behaviours of S2 exclude each other"
+    with pytest.raises(InputError, match="unknown behaviour 'centre'"):
+        MinimumBout(0.3, ("centre",))(held, timeline, TASKS)

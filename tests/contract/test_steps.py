@@ -10,7 +10,7 @@ import pytest
 from murine.errors import InputError
 from murine.postprocess import STEPS, apply, decide
 from murine.postprocess.base import ORDER
-from murine.types import Ethogram, Prediction, Timeline
+from murine.types import Ethogram, Prediction, Task, Timeline
 
 ETHOGRAMS = (
     Ethogram(("groom", "rear", "rest")),
@@ -18,6 +18,12 @@ ETHOGRAMS = (
     Ethogram(("groom", "rear", "rest"), exclusive=False),
     Ethogram(("groom",)),
     Ethogram(("groom",), exclusive=False),
+    Ethogram.of_tasks(
+        [
+            Task("pose", ("groom", "rear", "rest"), background="rest"),
+            Task("more", ("sniff",), exclusive=False),
+        ]
+    ),
 )
 TIMELINES = (
     Timeline.uniform(1, 25.0),
@@ -45,6 +51,11 @@ def tried(name: str) -> tuple[float, ...]:
 
 def probabilities(ethogram: Ethogram, timeline: Timeline) -> np.ndarray:
     rng = np.random.default_rng(7)
+    if ethogram.tasks:
+        whole = rng.random((len(timeline), len(ethogram)))
+        for part in (ethogram.columns(task) for task in ethogram.tasks if task.exclusive):
+            whole[:, part] /= whole[:, part].sum(axis=1, keepdims=True)
+        return whole.astype(np.float32)
     if ethogram.exclusive:
         return rng.dirichlet(np.ones(len(ethogram)), len(timeline)).astype(np.float32)
     return rng.random((len(timeline), len(ethogram))).astype(np.float32)
@@ -73,6 +84,8 @@ def test_a_step_at_nothing_does_nothing_and_at_any_duration_stays_valid(name, et
             assert result.dtype == bool
             if ethogram.exclusive:
                 assert (result.sum(axis=1) == 1).all()
+            for part in (ethogram.columns(task) for task in ethogram.tasks if task.exclusive):
+                assert (result[:, part].sum(axis=1) == 1).all()
         bouts = apply(prediction, [step])
         assert bouts.n_frames == len(timeline)
         assert bouts.annotated.tolist() == [[0, len(timeline)]]

@@ -39,9 +39,9 @@ def combine_predictions(
     """Return the weighted mean of predictions of one recording, in the behaviours' order of the first.
 
     `on`: "probabilities", or "logits": logarithms are averaged and brought back by a softmax, or where
-    behaviours may overlap log-odds and a sigmoid. `weights`: one each, equal by default; only their ratio
-    counts. `names`: what to call each in messages and in the history. Raises InputError unless all are of
-    the same recording, frames and behaviours.
+    behaviours may overlap log-odds and a sigmoid; of several tasks each as its behaviours are. `weights`: one
+    each, equal by default; only their ratio counts. `names`: what to call each in messages and in the history.
+    Raises InputError unless all are of the same recording, frames and behaviours.
     """
     if len(predictions) < 2:
         raise InputError(f"to combine takes at least two predictions; came {len(predictions)}")
@@ -52,7 +52,7 @@ def combine_predictions(
     for other, name in zip(predictions[1:], names[1:], strict=True):
         _check_same(first, other, names[0], name)
     values = [in_order_of(first.ethogram, p) for p in predictions]
-    fused = fuse(values, shares, on, exclusive=first.ethogram.exclusive)
+    fused = fuse(values, shares, on, first.ethogram)
     history = combined_history(predictions, names, shares, on)
     return Prediction(first.recording, first.ethogram, fused, first.timeline, history)
 
@@ -79,21 +79,34 @@ def check_scale(on: str) -> None:
         raise InputError(f"means are taken on {' or '.join(SCALES)}; came '{on}'.{suggest(on, SCALES)}")
 
 
-def fuse(values: Sequence[Values], shares: Sequence[float], on: str, *, exclusive: bool) -> Values:
+def fuse(values: Sequence[Values], shares: Sequence[float], on: str, ethogram: Ethogram) -> Values:
     """Return the mean (T, C) of M predictions (T, C) with weights that sum to 1; see `combine_predictions`."""
+    total = np.zeros(values[0].shape)
     if on == "probabilities":
-        total = np.zeros(values[0].shape)
         for share, part in zip(shares, values, strict=True):
             total += share * part
         return _finished(total)
+    together = [(ethogram.columns(task), task.exclusive) for task in ethogram.tasks] or [
+        (slice(0, len(ethogram)), ethogram.exclusive)
+    ]
+    for columns, exclusive in together:
+        parts = [part[:, columns].astype(np.float64) for part in values]
+        total[:, columns] = _mean_logits(parts, shares, exclusive=exclusive)
+    return _finished(total)
+
+
+def _mean_logits(
+    values: Sequence[NDArray[np.float64]], shares: Sequence[float], *, exclusive: bool
+) -> NDArray[np.float64]:
+    """Return the probabilities (T, n) of behaviours that exclude each other, or that may all overlap."""
     total = np.zeros(values[0].shape)
     for share, part in zip(shares, values, strict=True):
-        inside = np.clip(part.astype(np.float64), _LEAST, 1.0 if exclusive else 1.0 - _LEAST)
+        inside = np.clip(part, _LEAST, 1.0 if exclusive else 1.0 - _LEAST)
         total += share * (np.log(inside) if exclusive else np.log(inside) - np.log1p(-inside))
     if not exclusive:
-        return _finished(1.0 / (1.0 + np.exp(-total)))
+        return np.asarray(1.0 / (1.0 + np.exp(-total)))
     total = np.exp(total - total.max(axis=1, keepdims=True))
-    return _finished(total / total.sum(axis=1, keepdims=True))
+    return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
 def _finished(values: NDArray[np.float64]) -> Values:
@@ -184,6 +197,13 @@ def check_same_behaviours(first: Ethogram, other: Ethogram, what: str) -> None:
         told = [f"'{b}' only in the first.{suggest(b, odd)}" for b in lacking]
         told += [f"'{b}' only in the second.{suggest(b, lacking)}" for b in odd]
         raise InputError(f"{what}: they predict different behaviours: {' '.join(told)}")
+    kinds = [
+        {b: (t.name, t.exclusive, t.background) for t in e.tasks for b in t.behaviours}
+        for e in (first, other)
+    ]
+    if apart := next((b for b in first.behaviours if kinds[0].get(b) != kinds[1].get(b)), None):
+        told = [_kind(kind.get(apart)) for kind in kinds]
+        raise InputError(f"{what}: '{apart}' is {told[0]} in the first, {told[1]} in the second")
     if first.exclusive != other.exclusive:
         raise InputError(
             f"{what}: in one the behaviours exclude each other, in the other they may overlap"
@@ -193,3 +213,11 @@ def check_same_behaviours(first: Ethogram, other: Ethogram, what: str) -> None:
             f"{what}: they name different backgrounds ({first.background or 'none'}; "
             f"{other.background or 'none'})"
         )
+
+
+def _kind(task: tuple[str, bool, str | None] | None) -> str:
+    if task is None:
+        return "of no task"
+    name, exclusive, background = task
+    told = f"of task '{name}', whose behaviours {'exclude each other' if exclusive else 'may overlap'}"
+    return told if background is None else f"{told} (background '{background}')"

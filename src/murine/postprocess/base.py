@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -58,3 +58,33 @@ def check_names(name: str, value: object) -> None:
     """Raise InputError unless `value` is a list of behaviour names."""
     if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
         raise InputError(f"{name} must be a list of names; came {value!r}")
+
+
+def task_parts(ethogram: Ethogram) -> list[tuple[slice, Ethogram]]:
+    """Return the columns of each task and its own ethogram; the whole where there are none."""
+    parts = [
+        (ethogram.columns(t), Ethogram(t.behaviours, t.exclusive, t.background)) for t in ethogram.tasks
+    ]
+    return parts or [(slice(0, len(ethogram)), ethogram)]
+
+
+def in_each_task(
+    step: Callable[[Sequence[str]], Step],
+    behaviours: Sequence[str],
+    values: Decided,
+    timeline: Timeline,
+    ethogram: Ethogram,
+) -> Decided:
+    """Return the decisions (T, C) of several tasks after a step on bouts, each task by itself.
+
+    `step`: makes the step for some behaviours; `behaviours`: those asked for (none: all). Raises InputError for an
+    unknown name.
+    """
+    for name in behaviours:
+        ethogram.index(name)
+    result = values.copy()
+    for columns, own in task_parts(ethogram):
+        mine = [name for name in behaviours if name in own.behaviours]
+        if mine or not behaviours:
+            result[:, columns] = step(mine)(values[:, columns], timeline, own)
+    return result

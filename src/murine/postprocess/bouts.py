@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from murine.postprocess.base import STEPS, Decided, Kind, check_duration, check_names
+from murine.postprocess.base import STEPS, Decided, Kind, check_duration, check_names, in_each_task
 from murine.types import Ethogram, Timeline, runs
 
 _TOLERANCE = 1e-6
@@ -35,7 +36,8 @@ class Closing:
 
     Multi-label: whatever else happens in the gap. Exclusive with a background: only where the gap is
     background, so that no other behaviour is overwritten. Exclusive without one: where the gap is a
-    single bout of another behaviour, the shortest first. `behaviours`: only these (none: all).
+    single bout of another behaviour, the shortest first. Each of several tasks by itself. `behaviours`: only
+    these (none: all).
     """
 
     seconds: float = 0.0
@@ -49,6 +51,9 @@ class Closing:
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
         """Return (T, C) decisions with the gaps filled."""
+        if ethogram.tasks:
+            make = partial(Closing, self.seconds)
+            return in_each_task(make, self.behaviours, values, timeline, ethogram)
         chosen = _chosen(self.behaviours, ethogram)
         if not self.seconds:
             return values
@@ -76,8 +81,8 @@ class MinimumBout:
 
     Multi-label: the frames no longer show the behaviour. Exclusive: the shortest bout (the earliest
     of equals) is given to the longer of its two neighbours (the earlier of equals), which then is
-    longer, and so on until none is too short. `behaviours`: only bouts of these (none: all, also the
-    background's).
+    longer, and so on until none is too short. Each of several tasks by itself. `behaviours`: only bouts of
+    these (none: all, also the background's).
     """
 
     seconds: float = 0.0
@@ -91,6 +96,9 @@ class MinimumBout:
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
         """Return (T, C) decisions without short bouts."""
+        if ethogram.tasks:
+            make = partial(MinimumBout, self.seconds)
+            return in_each_task(make, self.behaviours, values, timeline, ethogram)
         chosen = _chosen(self.behaviours, ethogram)
         if not self.seconds:
             return values

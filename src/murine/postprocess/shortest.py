@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
-from murine.postprocess.base import STEPS, Decided, Kind, check_duration, check_names
+from murine.postprocess.base import STEPS, Decided, Kind, check_duration, check_names, in_each_task
 from murine.postprocess.bouts import MinimumBout
 from murine.types import Ethogram, Timeline, runs
 
@@ -23,7 +24,8 @@ class Opening:
     """Take out bouts shorter than `seconds` and leave nothing in their place.
 
     Exclusive with a background: their frames become background (`minimum_bout` gives them to a neighbour).
-    Exclusive without one: as `minimum_bout`. `behaviours`: only bouts of these (none: all but the background).
+    Exclusive without one: as `minimum_bout`. Each of several tasks by itself. `behaviours`: only bouts of these
+    (none: all but the background).
     """
 
     seconds: float = 0.0
@@ -37,6 +39,9 @@ class Opening:
 
     def __call__(self, values: NDArray[Any], timeline: Timeline, ethogram: Ethogram) -> Decided:
         """Return (T, C) decisions without short bouts."""
+        if ethogram.tasks:
+            make = partial(Opening, self.seconds)
+            return in_each_task(make, self.behaviours, values, timeline, ethogram)
         background = ethogram.background_index
         chosen = [ethogram.index(name) for name in self.behaviours] or range(len(ethogram))
         if not self.seconds:
