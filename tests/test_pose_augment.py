@@ -87,7 +87,8 @@ def test_what_a_camera_does_not_change_stays(seed: int, names: list[str]) -> Non
         moved = AUGMENT[name].move(moved, rng)
     if np.linalg.det(moved.view.matrix) < 0:  # what was the left ear is called the right one
         order = mirror_order(KEYPOINTS)
-        pose = replace(given_track.pose, xy=given_track.pose.xy[:, :, order])
+        sure = given_track.pose.confidence[:, :, order]
+        pose = replace(given_track.pose, xy=given_track.pose.xy[:, :, order], confidence=sure)
         given_track = replace(given_track, pose=pose, found=given_track.found[:, :, order])
     before, after = (features(t, INVARIANT) for t in (given_track, moved))
     np.testing.assert_allclose(after, before, rtol=2e-3, atol=5e-2)
