@@ -36,9 +36,18 @@ def combine(
             "the weight that was best on the others.",
         ),
     ] = False,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn",
+            help="Of evaluations: each fold at the weights with the least log loss on the other folds.",
+        ),
+    ] = False,
     metric: Annotated[
         str,
-        typer.Option(help="With --sweep, what is best: accuracy, balanced_accuracy or macro_f1."),
+        typer.Option(
+            help="With --sweep and --learn, what is best: accuracy, balanced_accuracy or macro_f1."
+        ),
     ] = "accuracy",
     by: Annotated[
         str,
@@ -62,6 +71,13 @@ def combine(
     as_json: Json = False,
 ) -> None:
     """Average several networks, or the cameras of one scene; find the best ratio of two honestly."""
+    if learn:
+        if sweep or weights or study is not None:
+            raise InputError(
+                "--learn finds weights by itself: give --learn or --sweep, and leave --weights out."
+            )
+        _learn(out, inputs, on, metric, by, tolerance_s, quiet, as_json)
+        return
     if sweep:
         _sweep(out, inputs, on, weights, metric, by, study, tolerance_s, quiet, as_json)
         return
@@ -133,6 +149,34 @@ def _sweep(
     )
     value = {"folder": str(out), "report": str(page), **fusion.to_dict()}
     result(value, as_json, text)
+
+
+def _learn(
+    out: Path,
+    inputs: list[Path],
+    on: str,
+    metric: str,
+    by: str,
+    tolerance_s: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from murine.ensemble import weigh as call
+    from murine.reporting import write_evaluation_report
+
+    weighed = call(
+        out, inputs, on=on, metric=metric, by=by, tolerance_s=tolerance_s, progress=progress(quiet)
+    )
+    page = write_evaluation_report(out)
+    rows = [(*_row(row["what"], row), row["log_loss"]) for row in weighed.table]
+    each = [(fold, *weights) for fold, weights in weighed.weights.items()]
+    text = (
+        f"{table(('', 'accuracy', 'balanced', 'macro F1', 'log loss'), rows)}\n\n"
+        f"{table(('weights of', *weighed.members), each)}\n"
+        f"For new recordings: --weights {','.join(f'{w:.3f}' for w in weighed.new)}. Expect of it what stands "
+        f"beside 'learned on the other folds'.\nreport: {page}"
+    )
+    result({"folder": str(out), "report": str(page), **weighed.to_dict()}, as_json, text)
 
 
 def _row(name: str, scores: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from murine.ensemble.members import open_members
 from murine.ensemble.sweep import METRICS, RATIOS, Fusion, sweep
 from murine.ensemble.tuning import Tuned, tune
 from murine.ensemble.values import COMBINED, SCALES, combine_predictions
+from murine.ensemble.weighing import Weighed, weigh
 
 __all__ = [
     "COMBINED",
@@ -16,9 +17,11 @@ __all__ = [
     "Combined",
     "Fusion",
     "Tuned",
+    "Weighed",
     "combine",
     "combine_predictions",
     "open_members",
     "sweep",
     "tune",
+    "weigh",
 ]
