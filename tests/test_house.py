@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "rating",
             "comparing",
             "reporting",
+            "search",
         }
     ),
     frozenset({"cli", "demo", "api", "web", "cluster", "__main__"}),

@@ -7,7 +7,7 @@ page is where they meet.
 from murine.comparing import compare_paths as compare
 from murine.config import list_recipes, load_recipe, save_recipe
 from murine.demo import demo
-from murine.ensemble import combine, combine_predictions, tune
+from murine.ensemble import combine, combine_predictions, tune, weigh
 from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
 from murine.formats import (
@@ -38,6 +38,7 @@ from murine.project import (
 from murine.rating import agree_paths as agree
 from murine.reporting import report, write_evaluation_report
 from murine.scoring import score_paths as score
+from murine.search import list_searches, load_search, search, search_nested
 from murine.simulate import simulate
 from murine.train.crossval import evaluate
 from murine.train.run import train
@@ -72,11 +73,13 @@ __all__ = [
     "init",
     "init_dataset",
     "list_recipes",
+    "list_searches",
     "load_bouts",
     "load_model",
     "load_pose",
     "load_project",
     "load_recipe",
+    "load_search",
     "make_steps",
     "open_video",
     "pose_from_movement",
@@ -89,11 +92,14 @@ __all__ = [
     "save_project",
     "save_recipe",
     "score",
+    "search",
+    "search_nested",
     "simulate",
     "sweep_fusion",
     "timeline",
     "train",
     "tune",
+    "weigh",
     "write_evaluation_report",
     "write_labels",
     "write_pose",

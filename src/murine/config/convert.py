@@ -59,10 +59,16 @@ def freeze(value: Any) -> Any:
     raise ValueFault(f"a number, text, true, false or a list of these; came {value!r}")
 
 
+_FIELD_TYPES: dict[type, dict[str, Any]] = {}
+"""What `field_types` found before: resolving the names is slow, and a search makes hundreds of recipes."""
+
+
 def field_types(cls: type) -> dict[str, Any]:
     """Return the resolved type of each field of a dataclass."""
-    hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}
+    if cls not in _FIELD_TYPES:
+        hints = get_type_hints(cls)
+        _FIELD_TYPES[cls] = {f.name: hints[f.name] for f in fields(cls)}
+    return _FIELD_TYPES[cls]
 
 
 def is_plain(hint: Any) -> bool:

@@ -93,9 +93,9 @@ def evaluate(
     `only`: recordings with these values in these columns, such as "camera=left". `out`: default
     PROJECT/evaluations/NAME, NAME being the recipe's and the values of `only`. Every fold trains and stops
     early without its test recordings. A finished fold of the same settings, labels and files is not run
-    again, an interrupted one goes on; `resume` False begins anew. `after_fold` is told of each. Where the unit of a project is a recording
+    again, an interrupted one goes on; `resume` False begins anew. Where the unit of a project is a recording
     (clips), its probabilities are averaged and the recording counts once; otherwise every labelled frame
-    counts. Raises what `open_study`, `make_splits` and `train_split` raise.
+    counts. `after_fold` is told of each fold. Raises what `open_study`, `make_splits` and `train_split` raise.
     """
     project_folder = Path(project_folder)
     name = short_name(recipe) + suffix(only)
