@@ -20,7 +20,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     length=st.integers(1, 20),
     kernel=st.sampled_from([1, 3, 5]),
@@ -127,9 +127,17 @@ def test_networks_equal_the_plain_way(
         torch.testing.assert_close(own, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max() + 1))
 
 
-def test_published_size_equals_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = create_model("ms_tcn_pp", classes=4, features=28).eval()
-    batch = {"pose": draw(1, 300, 28).float()}
+@pytest.mark.parametrize("padding", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_prediction_equals_the_plain_way(
+    padding: bool, causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the published size, in pieces shorter than the recording and than its dilations."""
+    model = create_model("ms_tcn_pp", classes=4, features=28, settings={"causal": causal}).eval()
+    batch = {"pose": draw(2, 300, 28).float()}
+    if padding:
+        batch["mask"] = torch.arange(300) < torch.tensor([[300], [170]])
+    monkeypatch.setattr(dilated, "_PIECE", 128)
     with torch.inference_mode():
         own = model(batch)
         monkeypatch.setattr(ms_tcn, "computes_here", lambda x: False)

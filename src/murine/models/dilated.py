@@ -19,6 +19,9 @@ Offsets = tuple[int, ...]
 
 _CHANCES = 1 << 16
 
+_PIECE = 4096
+"""Frames that prediction takes through a layer at once."""
+
 LARGEST_RATE = 0.99
 """Of dropout: beyond it the layers leave the work to others, for whom dropping all is no division by zero."""
 
@@ -48,6 +51,8 @@ def refining_layer(
     mask: Tensor | None,
 ) -> Tensor:
     """Return (x + dropout(mix(relu(dilated(x))))) * mask, (B, C, T); weights with their biases; None: all frames."""
+    if rate == 0 and not torch.is_grad_enabled():
+        return _foresee(x, [_Taps(*dilated, seen)], mix, mask, dual=False)
     kept, scale = draw_kept(x, rate)
     result: Tensor = _Refining.apply(  # type: ignore[no-untyped-call]
         x, *dilated, *mix, kept, mask, seen, scale
@@ -65,6 +70,9 @@ def dual_layer(
     mask: Tensor | None,
 ) -> Tensor:
     """Return (x + dropout(relu(fuse(falling(x), rising(x))))) * mask, (B, C, T)."""
+    if rate == 0 and not torch.is_grad_enabled():
+        inner = [_Taps(*falling, seen[0]), _Taps(*rising, seen[1])]
+        return _foresee(x, inner, fuse, mask, dual=True)
     kept, scale = draw_kept(x, rate)
     result: Tensor = _Dual.apply(  # type: ignore[no-untyped-call]
         x, *falling, *rising, *fuse, kept, mask, seen, scale
@@ -204,17 +212,57 @@ def convolve(
     x: Tensor, weight: Tensor, bias: Tensor, seen: Offsets, into: Tensor | None = None
 ) -> Tensor:
     """Return the convolution (B, O, T) of (B, I, T) by (O, I, K) whose taps see these frames, without a gradient."""
-    count, _, length = x.shape
-    result = x.new_empty(count, len(weight), length) if into is None else into
-    taps = sorted(zip(seen, _taps(weight), strict=True), key=lambda tap: tap[0] != 0)
-    column = bias[:, None]
+    result = x.new_empty(len(x), len(weight), x.shape[2]) if into is None else into
+    taps = _Taps(weight, bias, seen)
     for item, out in zip(x, result, strict=True):
-        for offset, matrix in taps:
-            if offset == 0:
-                torch.addmm(column, matrix, item, out=out)
-            elif abs(offset) < length:
-                helped, frames = _meeting(offset, length)
-                out[:, helped].addmm_(matrix, item[:, frames])
+        taps.convolve(item, 0, x.shape[2], out)
+    return result
+
+
+class _Taps:
+    """A convolution's taps, that of the frame itself first."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, seen: Offsets) -> None:
+        taps = zip(seen, _taps(weight), strict=True)
+        (_, self.middle), *self.others = sorted(taps, key=lambda tap: tap[0] != 0)
+        self.column = bias[:, None]
+
+    def convolve(self, item: Tensor, start: int, stop: int, out: Tensor) -> None:
+        """Put frames start to stop of the convolution of (I, T) into `out` (O, stop - start)."""
+        length = item.shape[1]
+        torch.addmm(self.column, self.middle, item[:, start:stop], out=out)
+        for offset, matrix in self.others:
+            first, last = max(start, -offset), min(stop, length - offset)
+            if first < last:
+                out[:, first - start : last - start].addmm_(
+                    matrix, item[:, first + offset : last + offset]
+                )
+
+
+def _foresee(
+    x: Tensor, inner: list[_Taps], outer: tuple[Tensor, Tensor], mask: Tensor | None, dual: bool
+) -> Tensor:
+    """Return what a layer without dropout gives where no gradient is wanted, piece by piece.
+
+    A piece stays in the processor's cache from the first product to the last. `dual`: ReLU follows `outer`, else it
+    goes before.
+    """
+    length, maps = x.shape[2], len(inner) * x.shape[1]
+    result = torch.empty_like(x)
+    matrix, bias = outer[0][..., 0], outer[1][:, None]
+    room = x.new_empty(maps, min(length, _PIECE))
+    for place, (item, whole) in enumerate(zip(x, result, strict=True)):
+        for start in range(0, length, _PIECE):
+            stop = min(start + _PIECE, length)
+            hidden, part, own = room[:, : stop - start], whole[:, start:stop], item[:, start:stop]
+            for taps, place_in in zip(inner, torch.split(hidden, x.shape[1]), strict=True):
+                taps.convolve(item, start, stop, place_in)
+            if dual:
+                torch.addmm(bias, matrix, hidden, out=part).relu_().add_(own)
+            else:
+                torch.add(own, bias, out=part).addmm_(matrix, hidden.relu_())
+            if mask is not None:
+                part.mul_(mask[place, :, start:stop])
     return result
 
 
