@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench_ms_tcn, bench_rolling
+from benchmarks import bench_hour, bench_ms_tcn, bench_rolling
 from benchmarks.bench_models import multiply_adds
 from benchmarks.bench_pose import encounter
 from murine.models import create_model
@@ -42,3 +42,23 @@ def test_multiply_adds_of_the_published_size() -> None:
     dual, refining = 2 * 3 * 64 * 64 + 128 * 64, 3 * 64 * 64 + 64 * 64
     each = 28 * 64 + 11 * dual + 64 * 4 + 3 * (4 * 64 + 10 * refining + 64 * 4)
     assert multiply_adds(model, {"pose": torch.zeros(1, 50, 28)}) == 50 * each
+
+
+@pytest.mark.slow  # four processes, each of which loads torch
+def test_an_hour_is_predicted_by_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    whole = bench_hour.murine
+
+    def counted(*arguments: str) -> None:
+        asked.append(arguments)
+        whole(*arguments)
+
+    monkeypatch.setattr(bench_hour, "murine", counted)
+    (figure,) = bench_hour.main(quick=True)
+    assert [a[0] for a in asked] == ["init", "train", "predict"]
+    assert "--restart" in asked[-1]
+    assert (figure.unit, figure.lower) == ("s", True)
+    # Python and torch alone take longer than the products.
+    assert figure.measured > 0.5 > figure.floor > 0
+    with pytest.raises(RuntimeError, match=r"murine predict: .*nowhere"):
+        whole("predict", "nowhere", "nothing.csv", "-o", "out")

@@ -43,6 +43,7 @@ PROMISED = {
         "ms_tcn_pp trains, beside the plain build",
         "ms_tcn_pp predicts, beside the plain build",
     ),
+    "hour": ("1,000 frames of two animals, file to ethogram",),
     "rolling": ("statistics alone, 132 columns", "statistics alone, beside pandas", "from the pose on"),
     "windows": ("c3d, 6 of 8", "c3d, 7 of 8", "i3d_rgb, 15 of 16"),
 }
