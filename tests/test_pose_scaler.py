@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_study import pose_recipe, pose_study
 
+from murine.config import SplitSettings
 from murine.errors import InputError
-from murine.pose import Scaler, apply_scaler, fit_scaler
+from murine.pose import Scaler, apply_scaler, fit_range, fit_scaler
+from murine.pose.scaler import FIT
+from murine.train.crossval import evaluate
+from murine.train.runs import load_run
+from murine.train.study import open_study
 
 
 def recordings(seed: int, sizes: list[int], features: int = 3) -> list[np.ndarray]:
@@ -87,6 +95,47 @@ def test_stored_form_gives_the_same_bits() -> None:
     np.testing.assert_array_equal(scaler.mean, again.mean)
     np.testing.assert_array_equal(scaler.std, again.std)
     assert len(again) == 3
+
+
+def test_range_is_least_and_greatest_of_all_training_recordings() -> None:
+    first = np.array([[1.0, np.nan, 5.0], [3.0, np.nan, 5.0]])
+    second = np.array([[2.0, np.nan, 5.0], [-1.0, np.inf, np.nan]])
+    scaler = fit_range(iter([first, second]))
+    np.testing.assert_array_equal(scaler.mean, [-1, 0, 5])
+    np.testing.assert_array_equal(scaler.std, [4, 1, 1])
+    np.testing.assert_allclose(scaler.apply(first), [[0.5, 0, 0], [1, 0, 0]])
+    # A recording that is not among them may lie outside: it is not scaled by itself.
+    np.testing.assert_allclose(scaler.apply(np.array([[7.0, 1.0, 6.0]])), [[2, 1, 1]])
+    with pytest.raises(InputError, match="no training recording with pose"):
+        fit_range([])
+    with pytest.raises(InputError, match=r"must be \(T, 3\).*came \(3, 4\)"):
+        fit_range([first, np.zeros((3, 4))])
+
+
+@pytest.mark.parametrize("scaling", FIT)
+def test_each_folds_scale_is_of_its_own_training_recordings(tmp_path: Path, scaling: str) -> None:
+    study = pose_study(tmp_path, recordings=3)
+    small = pose_recipe(epochs=1)
+    recipe = replace(
+        small, input=replace(small.input, pose_scaling=scaling), split=SplitSettings(validation=0.0)
+    )
+    opened = open_study(study, recipe)
+    evaluate(study, recipe, out=tmp_path / "out")
+    tables = {name: one.table("pose") for name, one in opened.prepared.items()}
+    folders = [path.parent for path in (tmp_path / "out").rglob("model.json")]
+    assert len(folders) == 3
+    for folder in folders:
+        (split,) = json.loads((folder / "splits.json").read_text())
+        assert len(split["train"]) == 2
+        expected = FIT[scaling](tables[name] for name in split["train"])
+        scaler = load_run(folder).pose.scaler
+        np.testing.assert_array_equal(scaler.mean, expected.mean)
+        np.testing.assert_array_equal(scaler.std, expected.std)
+        (left_out,) = set(tables) - set(split["train"])
+        assert (
+            not np.array_equal(FIT[scaling](tables.values()).mean, expected.mean) or scaling == "range"
+        )
+        assert not np.array_equal(FIT[scaling]([tables[left_out]]).mean, expected.mean)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class InputSettings(_Checked):
     `pose_features`: names of families in `pose.features`; `gap_s`: longest gap filled by interpolation.
     `symmetric`: features do not depend on the order of the animals. `pose_pool`: the features of a sample
     are those of its own frame ("sample"), or the mean over all frames nearer to it than to others ("mean").
+    `pose_scaling`: features of the training recordings get mean 0 and deviation 1 ("standard") or 0..1 ("range").
     `smooth_s`: positions are means over so long (0: not smoothed). `pose_fps`: frames per second that the pose is
     brought to first (0: its own). `pose_units`: what lengths are measured in; for "cm", `known_length` names two
     keypoints, or a column of recordings.csv that holds pixels, which are `known_cm` long. `arena`, `interest`:
@@ -71,6 +72,7 @@ class InputSettings(_Checked):
     confidence: float = rule(0.0, low=0, high=1)
     symmetric: bool = False
     pose_pool: str = rule("sample", choices=("sample", "mean"))
+    pose_scaling: str = rule("standard", choices=("standard", "range"))
     smooth_s: float = rule(0.0, low=0)
     pose_fps: float = rule(0.0, low=0)
     pose_units: str = rule("pixels", choices=("pixels", "body_lengths", "cm"))

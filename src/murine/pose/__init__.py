@@ -16,7 +16,7 @@ from murine.pose.features import (
 )
 from murine.pose.identity import identity_order, match_identities
 from murine.pose.place import Place
-from murine.pose.scaler import Scaler, apply_scaler, fit_scaler
+from murine.pose.scaler import Scaler, apply_scaler, fit_range, fit_scaler
 from murine.pose.track import Track, make_track
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "feature_names",
     "feature_table",
     "fill_gaps",
+    "fit_range",
     "fit_scaler",
     "identity_order",
     "known_features",

@@ -1,4 +1,4 @@
-"""Features brought to mean 0 and standard deviation 1, by numbers learned from the training recordings."""
+"""Features brought to a common scale by numbers learned from the training recordings alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from murine.errors import InputError
 
 _BLOCK = 65536
+_NOTHING = "no features to learn a scaler from: there is no training recording with pose"
 
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """Mean and standard deviation of each feature, (F,) float64 each; stored with the model."""
+    """What is taken from each feature and what the rest is divided by, (F,) float64 each; stored with the model.
+
+    Mean and standard deviation (`fit_scaler`), or the least value and how far the greatest lies above (`fit_range`).
+    """
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
@@ -66,8 +70,7 @@ def fit_scaler(arrays: Iterable[NDArray[np.floating[Any]]]) -> Scaler:
         if first:
             count, mean, squares = (np.zeros(array.shape[-1]) for _ in range(3))
             first = False
-        if array.ndim != 2 or array.shape[1] != len(mean):
-            raise InputError(f"features must be (T, {len(mean)}) in every recording; came {array.shape}")
+        _check_width(array, len(mean))
         for start in range(0, len(array), _BLOCK):
             block = np.asarray(array[start : start + _BLOCK], dtype=np.float64)
             known = np.isfinite(block)
@@ -81,17 +84,49 @@ def fit_scaler(arrays: Iterable[NDArray[np.floating[Any]]]) -> Scaler:
             mean = mean + step * share
             count = total
     if first:
-        raise InputError("no features to learn a scaler from: there is no training recording with pose")
+        raise InputError(_NOTHING)
     std = np.sqrt(squares / np.maximum(count, 1))
     # Rounding leaves a constant a deviation of about 1e-8 of its size (float32); that is no variation.
     constant = std <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
     return Scaler(mean, np.where(constant, 1.0, std))
 
 
+def fit_range(arrays: Iterable[NDArray[np.floating[Any]]]) -> Scaler:
+    """Learn the scaler that brings each feature to 0..1 in these (T, F) arrays; missing values do not count.
+
+    As published on CalMS21 (EPFL report, section III-H), but learned once from the training recordings: its release
+    scaled each recording by itself, so that the same value meant another distance in each. A feature that never
+    varies, or never has a value, is divided by 1. Raises InputError as `fit_scaler`.
+    """
+    least = greatest = np.empty(0)
+    for number, array in enumerate(arrays):
+        if number == 0:
+            least, greatest = np.full(array.shape[-1], np.inf), np.full(array.shape[-1], -np.inf)
+        _check_width(array, len(least))
+        known = np.isfinite(array)
+        least = np.minimum(least, np.where(known, array, np.inf).min(axis=0, initial=np.inf))
+        greatest = np.maximum(greatest, np.where(known, array, -np.inf).max(axis=0, initial=-np.inf))
+    if not len(least):
+        raise InputError(_NOTHING)
+    seen = np.isfinite(least)
+    low = np.where(seen, least, 0.0)
+    width = np.where(seen, greatest, 0.0) - low
+    return Scaler(low, np.where(width > 0, width, 1.0))
+
+
+def _check_width(array: NDArray[np.floating[Any]], width: int) -> None:
+    if array.ndim != 2 or array.shape[1] != width:
+        raise InputError(f"features must be (T, {width}) in every recording; came {array.shape}")
+
+
+FIT = {"standard": fit_scaler, "range": fit_range}
+"""How the scale of features is learned, by the names of input.pose_scaling."""
+
+
 def apply_scaler(
     values: NDArray[np.floating[Any]], mean: ArrayLike, std: ArrayLike
 ) -> NDArray[np.float32]:
-    """Return (values - mean) / std as float32, missing values (NaN, inf) as 0: the mean.
+    """Return (values - mean) / std as float32, missing values (NaN, inf) as 0: the mean (or least value).
 
     values (T, F); mean and std (F,). Whether a value was missing is told by the family "quality".
     Raises InputError where the numbers of features differ.

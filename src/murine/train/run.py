@@ -21,7 +21,7 @@ from murine.files import results_folder, write_json
 from murine.models import complete_settings, create_model, model_settings
 from murine.models.contract import Model
 from murine.models.trees import Trees
-from murine.pose.scaler import fit_scaler
+from murine.pose.scaler import FIT
 from murine.predict.describe import StageEmbedder, keep_backbone, keep_stage
 from murine.progress import SILENT, Progress
 from murine.project import suffix
@@ -301,7 +301,8 @@ def _pose_layout(study: Study, split: Split) -> PoseLayout | None:
     training = study.of(split.train)
     if "pose" not in training[0].streams:
         return None
-    return PoseLayout(study.animals, study.keypoints, fit_scaler(p.table("pose") for p in training))
+    fit_scale = FIT[study.recipe.input.pose_scaling]
+    return PoseLayout(study.animals, study.keypoints, fit_scale(p.table("pose") for p in training))
 
 
 def _weights(train_set: WindowDataset, beta: float) -> torch.Tensor:

@@ -176,7 +176,19 @@ def open_study(
             "in project.toml (and its name into 'ignore', if label files have it)."
         )
     _tell_short(study, progress)
+    _tell_rates(study, streams, progress)
     return study
+
+
+def _tell_rates(study: Study, streams: Sequence[str], progress: Progress) -> None:
+    """Say that a network which sees every frame learns from recordings of several frame rates."""
+    chosen, rates = study.recipe.input, [one.timeline.fps for one in study.prepared.values()]
+    if "pose" not in streams or chosen.spacing_s or chosen.pose_fps or max(rates) <= 1.02 * min(rates):
+        return
+    progress.message(
+        f"recordings have {min(rates):.4g} to {max(rates):.4g} frames/s, and a network that sees every frame takes "
+        "them for the same. Bring them to one rate (input.pose_fps), or see samples at fixed times (input.spacing_s)"
+    )
 
 
 def _tell_short(study: Study, progress: Progress) -> None:

@@ -215,7 +215,7 @@ def _other_columns(run: TrainedRun, recipe: Recipe) -> list[str]:
     faults = []
     if "pose" in run.model.streams:
         then, now = run.recipe.input, recipe.input
-        for key in ("pose_features", "symmetric", "pose_units", "interest"):
+        for key in ("pose_features", "symmetric", "pose_units", "pose_scaling", "interest"):
             there, here = getattr(then, key), getattr(now, key)
             if there != here:
                 faults.append(f"input.{key} is {there} there and {here} here")

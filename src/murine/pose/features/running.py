@@ -42,23 +42,29 @@ class RunningSums:
         centred = np.subtract(rows, self.middle)
         np.copyto(centred, _ZERO, where=unknown)
         self.sums, self.squares, self.numbers = _running_sums(centred, ~unknown, self.widest)
+        # One window after the other is worked out in the same memory, which stays in the processor's cache.
+        self._room = (
+            np.empty(rows.shape), np.empty(rows.shape), np.empty(rows.shape, dtype=np.int32), centred,
+        )  # fmt: skip
 
     def over(self, half: int) -> tuple[Rows, Rows]:
         """Return what `running` does."""
         length, near = self.shape[-1], min(half, self.widest)
         stop = slice(self.widest + near + 1, self.widest + near + 1 + length)
         start = slice(self.widest - near, self.widest - near + length)
-        number = self.numbers[:, stop] - self.numbers[:, start]
-        total = self.sums[:, stop] - self.sums[:, start]
-        spread = self.squares[:, stop] - self.squares[:, start]
-        mean = total.astype(np.float32)
+        total, spread, number, share = self._room
+        mean, deviation = np.empty_like(share), np.empty_like(share)
+        np.subtract(self.numbers[:, stop], self.numbers[:, start], out=number)
+        np.subtract(self.sums[:, stop], self.sums[:, start], out=total)
+        np.copyto(mean, total, casting="same_kind")
         # number^2 variance = number (sum of squares) - sum^2
+        np.subtract(self.squares[:, stop], self.squares[:, start], out=spread)
         np.multiply(spread, number, out=spread)
         np.multiply(total, total, out=total)
         np.subtract(spread, total, out=spread)
-        deviation = spread.astype(np.float32)
+        np.copyto(deviation, spread, casting="same_kind")
         np.sqrt(np.maximum(deviation, _ZERO, out=deviation), out=deviation)
-        share = number.astype(np.float32)
+        np.copyto(share, number, casting="same_kind")
         with np.errstate(invalid="ignore", divide="ignore"):
             np.divide(_ONE, share, out=share)
             mean *= share  # 0 times infinity where none is known: NaN
