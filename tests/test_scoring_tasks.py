@@ -105,3 +105,11 @@ def test_either_side_may_not_have_looked(side: int) -> None:
     assert scores.behaviour("b").support == 0
     assert scores.n == 10
     assert agree({"anna": sides[0], "ben": sides[1]}).f1("b") == (None, None)
+
+
+def test_none_of_a_task_s_behaviours_is_its_background() -> None:
+    truth = Bouts.build(WHOLE, 10, [(0, 10, "S1/rest"), (4, 6, "S2/turn")])
+    said = [(0, 10, "S1/rest"), (0, 4, "S2/none"), (4, 6, "S2/turn"), (6, 10, "S2/none")]
+    scores = score_many([truth], [Bouts.build(WHOLE, 10, said)]).frames
+    assert scores.accuracy == 1.0
+    assert scores.behaviour("S2/none").support == 8

@@ -13,7 +13,7 @@ from murine.metrics.frames import (
 )
 from murine.metrics.intervals import Difference, bootstrap_differences, bootstrap_intervals
 from murine.metrics.matching import BoutMatches, match_bouts
-from murine.metrics.outcomes import Outcome, Pair, outcome_of
+from murine.metrics.outcomes import Outcome, Pair, fill_background, outcome_of
 from murine.metrics.pool import Pool
 from murine.metrics.protocols import PROTOCOLS, Protocol, follow
 from murine.metrics.score import LabelScores, score_bouts, score_many
@@ -41,6 +41,7 @@ __all__ = [
     "bootstrap_intervals",
     "bout_matches",
     "bout_table",
+    "fill_background",
     "fleiss_kappa",
     "follow",
     "majority_baseline",

@@ -63,12 +63,17 @@ class Outcome:
 
 
 def fill_background(frames: NDArray[np.int8], ethogram: Ethogram) -> NDArray[np.int8]:
-    """Return (T, C) frames in which annotated as none of the others is the background, where there is one."""
-    column = ethogram.background_index
-    if column is None:
-        return frames
-    filled = frames.copy()
-    filled[(frames == 0).all(axis=1), column] = 1
+    """Return (T, C) frames in which annotated as none of the others is the background, where there is one, of the
+    whole or of each task.
+    """
+    places = [(ethogram.columns(task), task.background) for task in ethogram.tasks]
+    places = places or [(slice(0, len(ethogram)), ethogram.background)]
+    filled = frames
+    for columns, background in places:
+        if background is not None:
+            none = (frames[:, columns] == 0).all(axis=1)
+            filled = frames.copy() if filled is frames else filled
+            filled[none, ethogram.index(background)] = 1
     return filled
 
 

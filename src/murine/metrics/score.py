@@ -14,7 +14,7 @@ from murine.metrics.details import matched
 from murine.metrics.frames import FrameScores
 from murine.metrics.intervals import Interval, bootstrap_intervals
 from murine.metrics.matching import BoutMatches
-from murine.metrics.outcomes import Pair, Values, outcome_of
+from murine.metrics.outcomes import Pair, Values, fill_background, outcome_of
 from murine.metrics.protocols import follow, pooled_frames
 from murine.metrics.segments import SegmentScores, score_segments
 from murine.types import Bouts, Ethogram, Timeline
@@ -170,7 +170,7 @@ def _common(ethograms: Sequence[Ethogram]) -> Ethogram:
 
 def _frames(bouts: Bouts, ethogram: Ethogram) -> NDArray[np.int8]:
     """Return (T, C) frames of `bouts` in the columns of `ethogram`."""
-    own = bouts.frames()
+    own = fill_background(bouts.frames(), bouts.ethogram)
     result = np.full((bouts.n_frames, len(ethogram)), -1, dtype=np.int8)
     result[(own != -1).any(axis=1)] = 0
     for c, name in enumerate(ethogram.behaviours):

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import InputError
-from murine.metrics import Pair, majority_baseline, score_details, score_frames, score_segments
+from murine.metrics import (
+    Pair,
+    fill_background,
+    majority_baseline,
+    score_details,
+    score_frames,
+    score_segments,
+)
 from murine.metrics.frames import one_class
 from murine.postprocess import decide
 from murine.types import Bouts, Ethogram, Timeline
@@ -58,11 +65,7 @@ class ReportRecording:
 
 def _filled(bouts: Bouts) -> Frames:
     """Frames of `bouts`; annotated as none of the others becomes the background, where there is one."""
-    frames = bouts.frames()
-    column = bouts.ethogram.background_index
-    if column is not None:
-        frames[(frames == 0).all(axis=1), column] = 1
-    return frames
+    return fill_background(bouts.frames(), bouts.ethogram)
 
 
 @dataclass(frozen=True, eq=False)

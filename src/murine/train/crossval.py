@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from murine import __version__
 from murine.config import Recipe, SplitSettings, save_recipe
+from murine.data.leaks import find_leaks, leak_note, refuse_leaks
 from murine.data.splits import Split, make_splits
 from murine.errors import InputError
 from murine.files import file_hash, read_json, require_file, results_folder, value_hash, write_json
 from murine.metrics import (
     Pair,
     bout_matches,
+    fill_background,
     majority_baseline,
     score_details,
     score_frames,
@@ -85,6 +87,7 @@ def evaluate(
     out: Path | None = None,
     only: Sequence[str] = (),
     resume: bool = True,
+    allow_leak: bool = False,
     after_fold: AfterFold | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -95,7 +98,9 @@ def evaluate(
     early without its test recordings. A finished fold of the same settings, labels and files is not run
     again, an interrupted one goes on; `resume` False begins anew. Where the unit of a project is a recording
     (clips), its probabilities are averaged and the recording counts once; otherwise every labelled frame
-    counts. `after_fold` is told of each fold. Raises what `open_study`, `make_splits` and `train_split` raise.
+    counts. `after_fold` is told of each fold. Raises what `open_study`, `make_splits` and `train_split` raise,
+    and LeakError where tested recordings are related to others (`data.leaks`), unless `allow_leak`; every result is
+    then marked.
     """
     project_folder = Path(project_folder)
     name = short_name(recipe) + suffix(only)
@@ -105,6 +110,11 @@ def evaluate(
         splits = make_splits(
             study.recordings, recipe.split, study.label_counts, behaviours=study.ethogram.behaviours
         )
+        clips = study.project.unit == "recording"
+        leaks = find_leaks(splits, study.recordings, clips=clips, progress=progress)
+        if not allow_leak:
+            refuse_leaks(leaks)
+        marks = {"leaks": [str(leak) for leak in leaks]} if leaks else {}
         for split in splits if resume else ():
             check_folder(out / "folds" / split.name, study.identity(split), within=out)
         if not resume and (out / EVALUATION_FILE).exists():
@@ -112,7 +122,8 @@ def evaluate(
             shutil.rmtree(out / WITHIN, ignore_errors=True)
         # scores stand only beside the settings and predictions they were made of
         (out / SCORES_FILE).unlink(missing_ok=True)
-        write_evaluation(out, project_folder, recipe, splits, {"only": list(only)} if only else {})
+        more = ({"only": list(only)} if only else {}) | marks
+        write_evaluation(out, project_folder, recipe, splits, more)
     paths: dict[str, Path] = {}
     reused: list[str] = []
     with progress.task("evaluating", len(splits), "folds") as task:
@@ -136,8 +147,24 @@ def evaluate(
     judged = {id_: judge_recording(study, path, recipe) for id_, path in paths.items()}
     over = drawn_over(recipe.split)
     scores = score_all(judged, splits, study.project.unit, over=over) | {"reused": reused}
+    mark_leaks(scores, marks.get("leaks", ()))
     write_json(out / SCORES_FILE, scores)
     return Evaluation(out, tuple(paths.values()), scores)
+
+
+def mark_leaks(scores: dict[str, Any], leaks: Sequence[str]) -> None:
+    """Mark the scores of an evaluation that was made in spite of leaks, told in words."""
+    if leaks:
+        scores["leaks"] = list(leaks)
+        scores["notes"] = [leak_note(leaks), *scores["notes"]]
+
+
+def leaks_of(folders: Sequence[Path]) -> list[str]:
+    """Return the leaks, in words, that some evaluations were made in spite of."""
+    told = (
+        read_json(Path(folder) / EVALUATION_FILE, "evaluation").get("leaks", ()) for folder in folders
+    )
+    return list(dict.fromkeys(leak for leaks in told for leak in leaks))
 
 
 def write_evaluation(
@@ -246,7 +273,7 @@ def unit_rows(judged: list[Judged], unit: str) -> tuple[Frames, FloatArray, Fram
     if unit == "recording":
         truth = np.stack([(j.truth.frames() == 1).any(axis=0).astype(np.int8) for j in judged])
         return truth, np.stack([j.prediction.probabilities.mean(axis=0) for j in judged]), None
-    truth = np.concatenate([j.truth.frames() for j in judged])
+    truth = np.concatenate([fill_background(j.truth.frames(), j.truth.ethogram) for j in judged])
     values = np.concatenate([j.prediction.probabilities for j in judged])
     return truth, values, np.concatenate([j.decided.frames() for j in judged])
 
