@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from murine.cli.console import Json, Quiet, SetOption, guarded, many, progress, result
+from murine.cli.projects import named_tasks, tell_project
 from murine.cli.results import protocol_line, told_over, with_interval
 from murine.errors import InputError
-
-if TYPE_CHECKING:
-    from murine.project import Project
 
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder that init wrote.")]
 RecipeOption = Annotated[
@@ -51,6 +49,21 @@ def init(
     labels: Annotated[
         list[str] | None,
         typer.Option("--labels", "-l", help="Label files (BORIS, Caltech text, tables)."),
+    ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            metavar="streams",
+            help="'streams': each stream of the label files is a task, labelled and learned by itself.",
+        ),
+    ] = "",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILES",
+            help="Instead of --labels: the label files of one task (an annotator, a question), such as "
+            "anna='labels/anna/*.csv'. Repeat for each.",
+        ),
     ] = None,
     clips: Annotated[
         Path | None,
@@ -104,6 +117,8 @@ def init(
             "--videos": videos,
             "--poses": poses,
             "--labels": labels,
+            "--tasks": tasks,
+            "--task": task,
             "--clips": clips,
             "--stream": stream,
             "--subject": subject,
@@ -125,7 +140,7 @@ def init(
             force=force,
             progress=progress(quiet),
         )
-        _made(folder, made.project, made.notes, as_json)
+        tell_project(folder, made.project, made.notes, as_json)
         return
     if folder is None:
         raise InputError(
@@ -138,6 +153,8 @@ def init(
         videos=videos or (),
         poses=poses or (),
         labels=labels or (),
+        tasks=tasks,
+        task_labels=named_tasks(task or ()),
         clips=clips,
         stream=stream or None,
         subject=subject or None,
@@ -149,27 +166,7 @@ def init(
         force=force,
         progress=progress(quiet),
     )
-    _made(folder, project, (), as_json)
-
-
-def _made(folder: Path, project: Project, notes: Sequence[str], as_json: bool) -> None:
-    """Say what the new project holds, and what its reader had to say."""
-    labelled = len(project.labelled())
-    value = {
-        "project": str(folder),
-        "recordings": len(project.recordings),
-        "labelled": labelled,
-        "ethogram": project.ethogram.to_dict(),
-        "notes": list(notes),
-    }
-    lines = [
-        f"{folder}: {many(len(project.recordings), 'recording')}, {labelled} with labels; behaviours: "
-        f"{', '.join(project.ethogram.behaviours)}"
-        f" ({'one at a time' if project.ethogram.exclusive else 'may overlap'})",
-        *(f"note: {note}" for note in notes),
-        f"Look at {folder / 'recordings.csv'}, then: murine check {folder}",
-    ]
-    result(value, as_json, "\n".join(lines))
+    tell_project(folder, project, (), as_json)
 
 
 @guarded
@@ -194,6 +191,13 @@ def evaluate(
     changes: SetOption = None,
     only: OnlyOption = None,
     restart: Restart = False,
+    allow_leak: Annotated[
+        bool,
+        typer.Option(
+            "--allow-leak",
+            help="Go on where tested recordings share an animal or footage with others; marks every result.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -205,11 +209,18 @@ def evaluate(
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
     evaluation = call(
-        study, wanted, out=out, only=only or (), resume=not restart, progress=progress(quiet)
+        study,
+        wanted,
+        out=out,
+        only=only or (),
+        resume=not restart,
+        allow_leak=allow_leak,
+        progress=progress(quiet),
     )
     page = write_evaluation_report(evaluation.folder)
     scores, baseline = evaluation.scores["pooled"], evaluation.scores["baseline"]
-    text = (
+    leaks = evaluation.scores.get("leaks", ())
+    text = "".join(f"{note}\n" for note in evaluation.scores["notes"][: 1 if leaks else 0]) + (
         f"macro F1 {with_interval(evaluation.scores, 'macro_f1', 3)}, accuracy "
         f"{with_interval(evaluation.scores, 'accuracy', 3)} over {scores['n']:,} {evaluation.scores['unit']}s of "
         f"{len(evaluation.predictions)} recordings, none of them seen in training"

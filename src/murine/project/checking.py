@@ -188,6 +188,7 @@ def _study(project: Project, results: Sequence[Inspection]) -> list[Fault]:
         )
         faults.append(Fault("error", text))
     faults += _class_faults(project, labelled, counted)
+    faults += _task_notes(project, results)
     faults += _pose_faults(results)
     for column in project.group_columns():
         empty = tuple(r.id for r in project.recordings if not r.groups.get(column))
@@ -222,6 +223,17 @@ def _class_faults(
             text = f"behaviour '{name}' occurs only here: it cannot be learned and tested at once"
             faults.append(Fault("warning", text, tuple(holders)))
     return faults
+
+
+def _task_notes(project: Project, results: Sequence[Inspection]) -> list[Fault]:
+    """Say of each task how many recordings have labels of it, and whether its behaviours exclude each other."""
+    notes = []
+    for task in project.ethogram.tasks:
+        count = sum(task.name in r.tasks for r in results)
+        kind = "one behaviour at a time" if task.exclusive else "behaviours may overlap"
+        text = f"task '{task.name}': labels in {count} of {_many(len(results))}; {kind}"
+        notes.append(Fault("note" if count else "error", text))
+    return notes
 
 
 def _pose_faults(results: Sequence[Inspection]) -> list[Fault]:

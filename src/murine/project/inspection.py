@@ -9,6 +9,7 @@ import numpy as np
 
 from murine import formats, video
 from murine.errors import InputError
+from murine.metrics import fill_background
 from murine.project.load import align_bouts, fit_pose, media_of, read_bouts, timeline
 from murine.project.pairing import contained, stem, tokens
 from murine.project.report import RecordingRow, Severity
@@ -32,7 +33,7 @@ class Finding:
 @dataclass
 class Inspection:
     """What one recording holds. Per behaviour (C,): frames, seconds, bouts; per animal and keypoint
-    (A, K) and per animal (A,): frames without a position.
+    (A, K) and per animal (A,): frames without a position. `tasks`: those it has labels of.
     """
 
     recording: Recording
@@ -46,6 +47,7 @@ class Inspection:
     keypoints: tuple[str, ...] = ()
     missing: IntArray | None = None
     absent: IntArray | None = None
+    tasks: tuple[str, ...] = ()
 
     def add(self, severity: Severity, text: str, path: Path | None = None) -> None:
         """Note a fault."""
@@ -229,6 +231,7 @@ def _tasks(project: Project, recording: Recording, times: Timeline | None, resul
         return
     ethogram = project.ethogram
     absent = [t.name for t in ethogram.tasks if ethogram.columns(t).start in bouts.unknown]
+    result.tasks = tuple(t.name for t in ethogram.tasks if t.name not in absent)
     if absent:
         result.add("note", f"has no labels of {', '.join(absent)}", recording.labels)
     _count(result, bouts, times)
@@ -274,10 +277,7 @@ def _media(
 def _count(result: Inspection, bouts: Bouts, times: Timeline) -> None:
     """Count frames, seconds and bouts of each behaviour; frames with none go to the background."""
     table = bouts.frames()
-    positive = table == 1
-    background = bouts.ethogram.background_index
-    if background is not None:
-        positive[:, background] |= (table == 0).all(axis=1)
+    positive = fill_background(table, bouts.ethogram) == 1
     durations = np.append(np.diff(times.times), 1.0 / times.fps)
     starts = positive[:1].sum(axis=0) + (positive[1:] & ~positive[:-1]).sum(axis=0)
     result.frames = positive.sum(axis=0)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from murine import formats
 from murine.errors import InputError, ProjectError, suggest
 from murine.formats.clips import Clip, find_clips
 from murine.progress import SILENT, Progress
+from murine.project.behaviours import ethogram_of, grouped, media_names, without
 from murine.project.gather import find_files, pose_files, unique_ids, with_columns
-from murine.project.load import media_of, timeline
 from murine.project.pairing import Named, natural, pair, plain_stem, stem
-from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
-from murine.project.values import CLIP_COLUMN, RESERVED, Project
-from murine.types import Ethogram, LabelChoice, Recording, Timeline
+from murine.project.store import (
+    PROJECT_FILE,
+    TABLE_FILE,
+    load_project,
+    relative_path,
+    save_project,
+)
+from murine.project.tasking import COLUMN, STREAMS, file_tasks, stream_tasks
+from murine.project.values import CLIP_COLUMN, RESERVED, Project, TaskLabels
+from murine.types import Ethogram, LabelChoice, Recording
 from murine.video import VIDEO_SUFFIXES
 
-BACKGROUND = "background"
 _FILE_SUFFIXES = (
     ".csv", ".tsv", ".txt", ".h5", ".hdf5", ".gz", ".parquet", ".boris", ".slp", ".annot", ".nwb", ".json",
     ".npy", ".mat",
@@ -46,6 +49,8 @@ def init(
     videos: Sequence[str] = (),
     poses: Sequence[str] = (),
     labels: Sequence[str] = (),
+    tasks: str = "",
+    task_labels: Mapping[str, Sequence[str]] | None = None,
     clips: Path | None = None,
     stream: str | None = None,
     subject: str | None = None,
@@ -61,8 +66,10 @@ def init(
     """Write project.toml and recordings.csv and return the project.
 
     `videos`, `poses`, `labels`: patterns such as "videos/*.mp4" (`**` goes into folders), file names or
-    folders; files are paired by name. Or `clips`: a folder of clips, each with one label. `stream` and
-    `subject` choose a part of each label file. `exclude`: behaviours left out. `background`: the name
+    folders; files are paired by name. `tasks` "streams": each stream of the label files becomes a task of its
+    own; `task_labels`: instead of `labels`, the label files of each task (an annotator, a question) by its name.
+    Or `clips`: a folder of clips, each with one label. `stream` and `subject` choose a part of each label file.
+    `exclude`: behaviours left out. `background`: the name
     for annotated frames without a behaviour, added only where there are such. `fps`: the rate of pose
     without video. `id_pattern`: a regular expression whose named groups, searched in the id, fill
     columns to split by (`unmatched` where it finds nothing). `tolerance_s`: by how much labels and pose
@@ -72,6 +79,7 @@ def init(
     """
     folder = Path(folder)
     refuse_existing(folder, force)
+    _check_tasks(tasks, task_labels, labels, clips, stream)
     if clips is not None:
         if videos or poses or labels:
             raise InputError("give either a folder of clips, or videos, poses and labels; not both")
@@ -82,8 +90,13 @@ def init(
             "poses": find_files(poses, "poses", _FILE_SUFFIXES),
             "labels": find_files(labels, "labels", _FILE_SUFFIXES),
         }
+        of_tasks = {
+            name: find_files(patterns, f"task {name}", _FILE_SUFFIXES)
+            for name, patterns in (task_labels or {}).items()
+        }
         choice = LabelChoice(stream=stream, subject=subject)
-        project = _from_files(folder, found, choice, exclude, background, fps, progress)
+        settings = _Settings(choice, tuple(exclude), background, fps, tasks)
+        project = _from_files(folder, found, of_tasks, settings, progress)
     recordings = with_columns(project.recordings, id_pattern, unmatched)
     fresh = not folder.exists()
     try:
@@ -94,6 +107,42 @@ def init(
                 folder.rmdir()
         raise
     return load_project(folder)
+
+
+def _check_tasks(
+    tasks: str,
+    task_labels: Mapping[str, Sequence[str]] | None,
+    labels: Sequence[str],
+    clips: Path | None,
+    stream: str | None,
+) -> None:
+    """Raise InputError for ways to make tasks that do not go together."""
+    if not tasks and not task_labels:
+        return
+    if clips is not None:
+        raise InputError(
+            "clips have one label each, so there are no tasks; leave --tasks and --task out"
+        )
+    if tasks and tasks != STREAMS:
+        raise InputError(
+            f"tasks are made of '{STREAMS}'; came '{tasks}'. Or name files: --task NAME=PATTERN"
+        )
+    if tasks and task_labels:
+        raise InputError(
+            f"give either --tasks {STREAMS}, or the files of each task with --task; not both"
+        )
+    if tasks and stream is not None:
+        raise InputError(
+            f"--tasks {STREAMS} takes every stream; leave --stream {stream} out, or --tasks"
+        )
+    if task_labels and labels:
+        raise InputError(
+            "the label files of tasks come with --task NAME=PATTERN each; leave --labels out"
+        )
+    if bad := [name for name in task_labels or {} if not re.fullmatch(r"[\w-]+", name)]:
+        raise InputError(
+            f"'{bad[0]}' cannot name a task: it becomes part of a column. Use letters, digits, - and _"
+        )
 
 
 def refuse_existing(folder: Path, force: bool) -> None:
@@ -109,7 +158,7 @@ def refuse_existing(folder: Path, force: bool) -> None:
 def _from_clips(folder: Path, clips: Path, exclude: Sequence[str], background: str | None) -> Project:
     found = find_clips(clips)
     names = list(dict.fromkeys(clip.behaviour for clip in found))
-    kept = _without(names, exclude)
+    kept = without(names, exclude)
     if not kept:
         raise InputError(f"{clips}: every behaviour is excluded; nothing is left to learn")
     if background is not None and background not in kept:
@@ -137,26 +186,29 @@ def _groups(clip: Clip) -> dict[str, str]:
     return {("source" if name in RESERVED else name): value for name, value in clip.groups.items()}
 
 
-def _without(names: Sequence[str], exclude: Sequence[str]) -> list[str]:
-    for name in exclude:
-        if name not in names:
-            raise InputError(f"cannot leave out '{name}': no such behaviour.{suggest(name, names)}")
-    return [name for name in names if name not in exclude]
+@dataclass(frozen=True)
+class _Settings:
+    """What `init` was asked for, besides files."""
+
+    choice: LabelChoice
+    exclude: tuple[str, ...]
+    background: str | None
+    fps: float | None
+    tasks: str
 
 
 def _from_files(
     folder: Path,
     found: Mapping[str, list[Path]],
-    choice: LabelChoice,
-    exclude: Sequence[str],
-    background: str | None,
-    fps: float | None,
+    of_tasks: Mapping[str, list[Path]],
+    settings: _Settings,
     progress: Progress,
 ) -> Project:
+    choice, fps = settings.choice, settings.fps
     kind = "videos" if found["videos"] else "poses"
     if not found[kind]:
         raise InputError("a project needs videos, poses or a folder of clips; none came")
-    if not found["labels"]:
+    if not found["labels"] and not of_tasks:
         raise InputError(
             "a project needs labels for some of its recordings; none came. To predict with a trained model "
             "no project is needed: murine predict MODEL VIDEOS"
@@ -182,12 +234,16 @@ def _from_files(
         )
     labels_of, unpaired = pair(anchors, [item.named for item in items], "label file", what)
     faults += _mistakes(unpaired, [items[o].path for o in labels_of], [item.path for item in items])
+    tasks_at = {
+        name: _paired(paths, choice, anchors, what, faults, progress) for name, paths in of_tasks.items()
+    }
     if faults:
         raise ProjectError(folder, faults)
     pose_at = {a: others[o][0] for o, a in pose_of.items()}
     labels_at = {a: items[o] for o, a in labels_of.items()}
     if kind == "poses" and fps is None:
-        said = sorted({item.summary.fps for item in items if item.summary.fps is not None})
+        every = [*items, *(item for own in tasks_at.values() for item in own.values())]
+        said = sorted({item.summary.fps for item in every if item.summary.fps is not None})
         hint = f" The label files say {', '.join(f'{f:g}' for f in said)}." if said else ""
         raise InputError(f"pose without video has no frame rate: give it with --fps.{hint}")
     recordings = []
@@ -202,12 +258,53 @@ def _from_files(
                 labels=item.path if item else None,
                 fps=fps if kind == "poses" else None,
                 choice=replace(chosen, observation=part) if part else chosen,
+                groups={
+                    COLUMN.format(name): relative_path(own[a].path, folder) if a in own else ""
+                    for name, own in tasks_at.items()
+                },
             )
         )
     labelled = [(r, labels_at[a].summary) for a, r in enumerate(recordings) if a in labels_at]
-    ethogram = _ethogram(folder, labelled, exclude, background, progress)
-    order = sorted(recordings, key=lambda r: natural(r.id))
-    return Project(folder, project_name(folder), ethogram, tuple(order), ignore=tuple(exclude))
+    sources: tuple[TaskLabels, ...] = ()
+    asked = (settings.exclude, settings.background, progress)
+    if tasks_at:
+        parts = {
+            name: [(replace(recordings[a], labels=item.path), item.summary) for a, item in own.items()]
+            for name, own in tasks_at.items()
+        }
+        sources = file_tasks(folder, parts, *asked)
+    elif settings.tasks:
+        sources = stream_tasks(folder, labelled, *asked)
+    ethogram = Ethogram.of_tasks([source.task for source in sources]) if sources else None
+    return Project(
+        folder,
+        project_name(folder),
+        ethogram or ethogram_of(folder, labelled, *asked),
+        tuple(sorted(recordings, key=lambda r: natural(r.id))),
+        ignore=settings.exclude,
+        sources=sources,
+    )
+
+
+def _paired(
+    paths: Sequence[Path],
+    choice: LabelChoice,
+    anchors: Sequence[Named],
+    what: str,
+    faults: list[str],
+    progress: Progress,
+) -> dict[int, _Labels]:
+    """Return the label file of one task of each recording that has one, by the recording's place."""
+    items = _describe(paths, choice, faults, progress)
+    for item in items:
+        if item.choice.observation is not None:
+            faults.append(
+                f"{item.path}: holds several observations; a task needs a file of each recording"
+            )
+            return {}
+    found, unpaired = pair(anchors, [item.named for item in items], "label file", what)
+    faults += _mistakes(unpaired, [items[o].path for o in found], [item.path for item in items])
+    return {a: items[o] for o, a in found.items()}
 
 
 def _mistakes(unpaired: Mapping[int, str], taken: Collection[Path], paths: Sequence[Path]) -> list[str]:
@@ -227,114 +324,18 @@ def _describe(
                 labels = formats.parse_labels(path)
                 summary = formats.describe_labels(labels, choice)
                 if len(summary.observations) < 2:
-                    named = Named.of(path, media=_media(labels, choice))
+                    named = Named.of(path, media=media_names(labels, choice))
                     items.append(_Labels(path, choice, summary, named))
                 for name in summary.observations if len(summary.observations) > 1 else ():
                     chosen = replace(choice, observation=name)
                     part = formats.describe_labels(labels, chosen)
-                    named = Named.of(path, observation=name, media=_media(labels, chosen))
+                    named = Named.of(path, observation=name, media=media_names(labels, chosen))
                     items.append(_Labels(path, chosen, part, named))
             except InputError as error:
                 wrong.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
             task.advance()
-    faults += [_grouped(text, files) for text, files in wrong.items()]
+    faults += [grouped(text, files) for text, files in wrong.items()]
     return items
-
-
-def _media(labels: formats.LabelTable, choice: LabelChoice) -> list[str]:
-    return [m.name for m in media_of(labels, choice)]
-
-
-def _grouped(text: str, files: Sequence[Path]) -> str:
-    # There is no table yet to fill a column of; the same choice is an option of init.
-    text = re.sub(r"\(column '(\w+)' of recordings\.csv\)", r"(--\1)", text)
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"{files[0]}{more}: {text}"
-
-
-def _ethogram(
-    folder: Path,
-    labelled: Sequence[tuple[Recording, formats.LabelSummary]],
-    exclude: Sequence[str],
-    background: str | None,
-    progress: Progress,
-) -> Ethogram:
-    """Return the behaviours of all label files; exclusive if none ever overlaps another."""
-    names = list(dict.fromkeys(b for _, summary in labelled for b in summary.behaviours))
-    kept = _without(names, exclude)
-    if not kept:
-        raise InputError("the label files hold no behaviour that is not excluded; nothing to learn")
-    overlap = empty = False
-    wrong: dict[str, list[Path]] = {}
-    with progress.task("labels", len(labelled), "recordings") as task:
-        for recording, summary in labelled:
-            assert recording.labels is not None
-            try:
-                clash, gap = _overlap_and_gap(recording, summary, kept, exclude)
-                overlap, empty = overlap or clash, empty or gap
-            except InputError as error:
-                text = str(error).removeprefix(f"{recording.labels}: ")
-                wrong.setdefault(text, []).append(recording.labels)
-            task.advance()
-    if wrong:
-        raise ProjectError(folder, [_grouped(text, files) for text, files in wrong.items()])
-    if overlap:
-        if background is not None:
-            raise InputError(
-                "behaviours overlap in the label files, so several may hold in one frame and none can be "
-                f"the background; take --background {background} out"
-            )
-        return Ethogram(tuple(kept), exclusive=False)
-    if background not in kept:
-        # Labels without a gap may still end before their recording: only its true length tells.
-        if empty or any(_ends_early(r, kept, exclude) for r, _ in labelled):
-            background = background or BACKGROUND
-            kept.append(background)
-        elif background is not None:
-            raise InputError(
-                f"no behaviour '{background}' to be the background, and no labelled frame without a "
-                f"behaviour.{suggest(background, kept)}"
-            )
-    return Ethogram(tuple(kept), exclusive=True, background=background)
-
-
-def _overlap_and_gap(
-    recording: Recording, summary: formats.LabelSummary, kept: Sequence[str], exclude: Collection[str]
-) -> tuple[bool, bool]:
-    """Return whether behaviours overlap, and whether an annotated frame before the last label has none.
-
-    Reads the labels on a made-up timeline that ends with them: decoding videos is for `check`.
-    """
-    rate = summary.fps or recording.fps or 30.0
-    last = summary.last if summary.unit == "frames" else summary.last * rate
-    media = "" if recording.video is None else recording.video.name
-    made_up = Timeline.uniform(math.ceil(last) + 2, rate)
-    labels = formats.parse_labels(recording.labels or Path())
-    try:
-        bouts = formats.read_labels(labels, made_up, recording.choice, media=media)
-    except InputError:
-        if recording.video is None or len(_media(labels, recording.choice)) < 2:
-            raise
-        # An observation of several videos needs the true length to tell which of them this is.
-        bouts = formats.read_labels(labels, timeline(recording), recording.choice, media=media)
-    loose = Ethogram(tuple(kept), exclusive=False)
-    table = formats.align(bouts, loose, ignore=exclude).frames()[: max(1, math.floor(last))]
-    count = (table == 1).sum(axis=1)
-    return bool((count > 1).any()), bool(np.any((count == 0) & (table == 0).all(axis=1)))
-
-
-def _ends_early(recording: Recording, kept: Sequence[str], exclude: Collection[str]) -> bool:
-    """Return whether annotated frames of a recording have no behaviour; False where it cannot be read."""
-    try:
-        times = timeline(recording)
-        media = "" if recording.video is None else recording.video.name
-        bouts = formats.read_labels(
-            recording.labels or Path(), times, recording.choice, media=media, tolerance_s=times.end
-        )
-    except InputError:
-        return False  # for `check` to tell
-    aligned = formats.align(bouts, Ethogram(tuple(kept), exclusive=False), ignore=exclude)
-    return bool((aligned.frames() == 0).all(axis=1).any())
 
 
 def project_name(folder: Path) -> str:
