@@ -120,10 +120,13 @@ def _extreme(values: Rows, known: BoolArray, half: int, choose: Any, empty: np.f
     length = values.shape[-1]
     near = min(half, length)
     spans = np.full((*values.shape[:-1], length + 2 * near), empty, dtype=np.float32)
+    other = np.empty_like(spans)
     np.copyto(spans[..., near : near + length], values, where=known)
-    span = 1  # spans[..., i] is the extreme of the values i to i + span - 1
+    span, size = 1, spans.shape[-1]  # spans[..., i] is the extreme of the values i to i + span - 1
     while 2 * span <= 2 * near + 1:
-        spans = choose(spans[..., :-span], spans[..., span:])
+        size -= span
+        choose(spans[..., :size], spans[..., span : span + size], out=other[..., :size])
+        spans, other = other, spans
         span *= 2
     last = 2 * near + 1 - span
     result: Rows = choose(spans[..., :length], spans[..., last : last + length])
