@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_study import ETHOGRAM, FPS, draw, make_pose, walk
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from murine.config import Recipe, list_recipes, load_recipe
 from murine.formats import write_labels, write_pose
@@ -45,7 +46,7 @@ def small(recipe: Recipe, steps: int = 2) -> Recipe:
         crop_size=min(recipe.input.crop_size, 48),
         crop_keypoint="centre" if recipe.input.crop_keypoint else "",
     )
-    drawn = 0 if MODELS[recipe.model].fitted else 2 * steps
+    drawn = 0 if MODELS[recipe.model].fitted else 2 * steps * recipe.training.accumulate
     training = replace(
         recipe.training,
         epochs=1, batch_size=2, samples_per_epoch=drawn, device="cpu", workers=0, initial="",
@@ -128,7 +129,15 @@ def test_it_takes_two_steps(
     stage = study_module._stage_recipe
     monkeypatch.setattr(study_module, "_stage_recipe", lambda outer: small(stage(outer)))
     binary = recipe.training.loss.startswith("binary") and not recipe.training.per_behaviour
-    folder = train(overlapping if binary else exclusive, small(recipe), folder=tmp_path / "run")
+    steps: list[None] = []
+    counting = register_optimizer_step_post_hook(lambda *_: steps.append(None))
+    try:
+        folder = train(overlapping if binary else exclusive, small(recipe), folder=tmp_path / "run")
+    finally:
+        counting.remove()
+    networks = len(ETHOGRAM) if recipe.training.per_behaviour else 1
+    networks += bool(recipe.embedding.recipe)
+    assert len(steps) == (0 if MODELS[recipe.model].fitted else 2 * networks)
     run = load_run(folder)
     assert run.recipe.training.optimizer == recipe.training.optimizer
     if not recipe.training.per_behaviour:
