@@ -30,7 +30,9 @@ from murine.train.crossval import (
     SCORES_FILE,
     Judged,
     drawn_over,
+    leaks_of,
     load_scores,
+    mark_leaks,
     score_all,
     write_evaluation,
 )
@@ -136,7 +138,9 @@ def write_combined(
     fold_of = {id_: split.name for split in splits for id_ in split.test}
     (out / SCORES_FILE).unlink(missing_ok=True)
     told = {**what, "of": [str(folder) for folder in members.folders], "by": members.by}
-    write_evaluation(out, members.project.root, recipe, splits, {COMBINED: told})
+    leaks = leaks_of(members.folders)
+    marks = {"leaks": leaks} if leaks else {}
+    write_evaluation(out, members.project.root, recipe, splits, {COMBINED: told} | marks)
     judged: dict[str, Judged] = {}
     written: list[Path] = []
     notes = _postprocess_notes(members)
@@ -160,6 +164,7 @@ def write_combined(
     over = drawn_over(recipe.split)
     scores = score_all(judged, splits, members.project.unit, over=over) | {"reused": []}
     scores["notes"] = [*notes, *scores["notes"]]
+    mark_leaks(scores, leaks)
     write_json(out / SCORES_FILE, scores)
     before = {
         name: load_scores(folder)["pooled"]

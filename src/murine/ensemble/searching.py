@@ -39,7 +39,7 @@ class Source:
     """An evaluation's predictions beside their labels, by recording; its folds in at most five parts."""
 
     def __init__(self, folder: Path, project: Project, splits: Sequence[Split]) -> None:
-        self.project, self.splits = project, splits
+        self.folder, self.project, self.splits = folder, project, splits
         self.fold_of = {id_: s.name for s in splits for id_ in s.test}
         self.group_of = {id_: s.groups[id_] for s in splits for id_ in s.groups}
         names = [s.name for s in splits]

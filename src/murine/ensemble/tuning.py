@@ -36,7 +36,9 @@ from murine.train.crossval import (
     EVALUATION_FILE,
     SCORES_FILE,
     Judged,
+    leaks_of,
     load_scores,
+    mark_leaks,
     project_of,
     read_splits,
     score_all,
@@ -150,7 +152,9 @@ def _write(
     names = {fold: {stage: o.label for stage, o in found.items()} for fold, found in chosen.items()}
     bare = replace(recipe, name=f"tuned/{recipe.name.split('/')[-1]}", postprocess=())
     told = {"metric": search.metric, "stages": list(search.stages), "chosen": names}
-    write_evaluation(out, source.project.root, bare, source.splits, {TUNED: told})
+    leaks = leaks_of([source.folder])
+    marks = {"leaks": leaks} if leaks else {}
+    write_evaluation(out, source.project.root, bare, source.splits, {TUNED: told} | marks)
     for id_, prediction in source.predictions.items():
         steps = chains[source.fold_of[id_]]
         meta = {**prediction.meta, "postprocess": [dict(step) for step in steps]}
@@ -164,6 +168,7 @@ def _write(
     scores = score_all(judged, source.splits, source.project.unit) | {"reused": []}
     worth = _worth(source, search, chosen)
     scores |= {"worth": list(worth), "before": before["pooled"]}
+    mark_leaks(scores, leaks)
     write_json(out / SCORES_FILE, scores)
     new = search.resolve(final, source.everyone, tuple(source.fold_of))
     tuned = Tuned(out, tuple(written), scores, search.metric, worth, names, new)
