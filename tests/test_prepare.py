@@ -192,6 +192,25 @@ def test_a_crop_follows_its_keypoint(study: Project) -> None:
     assert rgb[:, 0, 0, 0].tolist() == (5 * np.arange(FRAMES)).tolist()
 
 
+def test_a_crop_point_that_is_gone_is_filled_up_to_a_limit(study: Project) -> None:
+    """The head moves evenly, so a gap that is filled gives the very crops that it gave before."""
+    recording, pose = study.recordings[0], tracks()
+    xy = pose.xy.copy()
+    xy[10:15, :, pose.keypoints.index("head")] = np.nan
+    gone = replace(pose, xy=xy)
+    settings = replace(SIZE, crop_keypoint="head", crop_size=16, size=(16, 16), gap_s=5 / FPS)
+    whole, filled = (
+        open_source(recording, settings, ("rgb",), pose=given, timeline=Timeline.uniform(FRAMES, FPS))
+        for given in (pose, gone)
+    )
+    for (_, before), (_, after) in zip(whole.chunks(), filled.chunks(), strict=True):
+        assert np.array_equal(before["rgb"], after["rgb"])
+    short = replace(settings, gap_s=4 / FPS)
+    message = r"recording 'a', keypoint 'head': frames 10 to 14 have no point .*at most 4 frames.*gap_s"
+    with pytest.raises(InputError, match=message):
+        list(open_source(recording, short, ("rgb",), pose=gone).chunks())
+
+
 def test_recordings_without_labels_or_video(study: Project) -> None:
     p = prepare(study, study.recordings[1], SIZE, ("pose",))
     assert (p.target == -1).all()
