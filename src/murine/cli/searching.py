@@ -125,28 +125,32 @@ _STATES = {"finished": "finished", "pruned": "given up early", "failed": "failed
 
 def _rows(plan: Search, trials: Sequence[Trial]) -> str:
     """Return the best trials as a table, the best first."""
-    from murine.search.results import value_text
-
     sign = 1.0 if plan.minimized else -1.0
     order = {state: place for place, state in enumerate(_STATES)}
     ranked = sorted(trials, key=lambda t: (order.get(t.state, 9), sign * (t.told or 0.0), t.number))
     keys = [axis.key for axis in plan.space]
     rows = [
-        (t.number, _STATES.get(t.state, t.state), t.told, *(value_text(t.values[key]) for key in keys))
+        (t.number, _STATES.get(t.state, t.state), t.told, *(_short(t.values[key]) for key in keys))
         for t in ranked[:_ROWS]
     ]
     return table(("trial", "", plan.criterion, *keys), rows)
 
 
+def _short(value: Any) -> str:
+    """Return a value as a row shows it, numbers to four digits."""
+    from murine.search.results import value_text
+
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
+
+
 def _show_nested(found: Nested, as_json: bool) -> None:
     from murine.reporting import write_evaluation_report
-    from murine.search.results import value_text
 
     page = write_evaluation_report(found.folder)
     plan = found.search
     keys = [axis.key for axis in plan.space]
     rows = [
-        (fold, trial.number, trial.value, *(value_text(trial.values[key]) for key in keys))
+        (fold, trial.number, trial.value, *(_short(trial.values[key]) for key in keys))
         for fold, trial in found.chosen.items()
     ]
     honest = "-" if found.honest is None else f"{found.honest:.3f}"

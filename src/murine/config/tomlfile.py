@@ -46,6 +46,11 @@ def toml_text(tables: Mapping[str, Any]) -> str:
     return "\n".join(_table(tables, ())).strip() + "\n"
 
 
+def inline(value: Any) -> str:
+    """Return a value as TOML on one line, a table in braces."""
+    return _value(value)
+
+
 def _table(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     lines, later = [], []
     for key, value in table.items():

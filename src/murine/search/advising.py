@@ -92,8 +92,8 @@ def is_hopeless(search: Search, trial: Trial, trials: Sequence[Trial]) -> str:
     finished = [t for t in trials if t.state == FINISHED]
     steps = trial.steps
     enough = len(finished) >= search.prune_after and len(steps) >= search.prune_folds
-    if search.pruning == "none" or not enough or trial.number == 1:
-        return ""
+    if search.pruning == "none" or not enough or len(trial.folds) >= len(finished[0].folds):
+        return ""  # after the last fold there is nothing left to save
     import optuna
 
     with _quiet():

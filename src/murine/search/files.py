@@ -11,7 +11,7 @@ import murine
 from murine.config import load_recipe, recipe_to_dict
 from murine.config.convert import ValueFault, freeze, show
 from murine.config.recipes import SECTIONS
-from murine.config.tomlfile import read_toml, toml_text
+from murine.config.tomlfile import inline, read_toml, toml_text
 from murine.errors import ConfigError, InputError, suggest
 from murine.files import write_text
 from murine.search.making import RECIPE, known_kinds, unknown
@@ -138,7 +138,10 @@ def search_from_dict(
 def save_search(search: Search, path: Path) -> None:
     """Write a search as TOML; reading it gives the same search."""
     heading = f"# The search as murine {murine.__version__} understood it.\n"
-    write_text(path, heading + toml_text(search_to_dict(search)))
+    tables = search_to_dict(search)
+    # by hand, as the order of keys is that of a grid and tables would come after lists
+    space = [f"{key} = {inline(value)}" for key, value in tables.pop("space").items()]
+    write_text(path, heading + toml_text(tables) + "\n".join(["\n[space]", *space, ""]))
 
 
 def search_to_dict(search: Search) -> dict[str, Any]:

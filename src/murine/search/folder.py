@@ -8,12 +8,11 @@ from typing import Any
 
 from murine import __version__
 from murine.config import recipe_to_dict
-from murine.config.tomlfile import read_toml
 from murine.errors import InputError
 from murine.files import file_hash, read_json, value_hash, write_json
 from murine.project import Project, load_project, select
 from murine.search.criteria import check_score
-from murine.search.files import save_search, search_to_dict
+from murine.search.files import load_search, save_search, search_to_dict
 from murine.search.making import bases_of, first_recipes
 from murine.search.settings import Search
 from murine.search.trials import TRIALS
@@ -88,6 +87,14 @@ def _check_recipes(search: Search, project: Project) -> None:
             )
 
 
+def _decisive(search: Search) -> dict[str, str]:
+    """Return a hash of each part that makes a search what it is; of a space the order too, as a grid follows it."""
+    form = search_to_dict(search)
+    return {
+        key: value_hash(list(form[key].items()) if key == "space" else form[key]) for key in _DECISIVE
+    }
+
+
 def _labels_hash(project: Project) -> str:
     rows = [
         [r.id, None if r.labels is None else file_hash(r.labels), dict(r.groups)]
@@ -109,8 +116,8 @@ def _check_same(out: Path, search: Search, known: dict[str, Any], form: dict[str
             f"{out}: labels, recordings or their columns changed since its trials were judged. Begin anew "
             "(--restart), or choose another folder (--out)."
         )
-    old, new = read_toml(out / SEARCH_TOML, "the search"), search_to_dict(search)
-    changed = [key for key in _DECISIVE if value_hash(old.get(key)) != value_hash(new[key])]
+    old, new = (_decisive(one) for one in (load_search(out / SEARCH_TOML), search))
+    changed = [key for key in _DECISIVE if old[key] != new[key]]
     if changed or known.get("recipes") != form["recipes"]:
         what = ", ".join(changed) or "the recipe itself"
         raise InputError(

@@ -58,7 +58,8 @@ def unknown(key: str, kinds: Mapping[str, Any]) -> str:
         return f"{key}: says nothing to a network, so there is nothing to search"
     last = key.rsplit(".", 1)[-1]
     homes = [known for known in kinds if known.rsplit(".", 1)[-1] == last]
-    hint = f" Did you mean '{homes[0]}'?" if homes else _nearest(key, kinds)
+    told = " or ".join(f"'{home}'" for home in homes)
+    hint = f" Did you mean {told}?" if homes else _nearest(key, kinds)
     return f"{key}: unknown setting.{hint}"
 
 

@@ -33,8 +33,9 @@ def draw_history(search: Search, trials: Sequence[Trial]) -> Figure:
     pruned = [t for t in trials if t.state == PRUNED and t.told is not None]
     failed = [t for t in trials if t.state == FAILED]
     line = best_so_far([t.value for t in finished], minimized=search.minimized)
+    last = max(t.number for t in trials)
     axes.plot(
-        [t.number for t in finished], [np.nan if v is None else v for v in line],
+        [*(t.number for t in finished), last], [np.nan if v is None else v for v in [*line, *line[-1:]]],
         "-", color=INK, lw=1.4, drawstyle="steps-post", label="best so far", zorder=2,
     )  # fmt: skip
     axes.plot(
