@@ -169,7 +169,7 @@ def test_settings_that_do_not_fit_together(given: dict, words: str) -> None:
 @pytest.mark.parametrize(
     ("given", "row", "words"),
     [
-        ({"arena": "box"}, {}, "recording 'r' has no 'box'"),
+        ({"arena": "box"}, {}, "recording 'r' has no 'box', which the recipe asks for: fill that column"),
         ({"arena": "box"}, {"box": "30 20 630"}, "column 'box': expected left, top, right and bottom in pixels, 4 num"),
         ({"arena": "box"}, {"box": "630 20 30 420"}, "recording 'r': walls are left, top, right and bottom"),
         ({"arena": "box"}, {"box": "left"}, "came 'left'"),

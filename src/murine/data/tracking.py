@@ -81,7 +81,12 @@ def place_of(recording: Recording, settings: InputSettings, pose: Pose) -> Place
 
 
 def _numbers(recording: Recording, column: str, count: int, what: str) -> list[float]:
-    text = recording.group(column)
+    text = recording.groups.get(column, "")
+    if not text.strip():
+        raise InputError(
+            f"recording '{recording.id}' has no '{column}', which the recipe asks for: fill that column of "
+            f"recordings.csv with {what} in pixels. A file that is in no project has no columns; predict the project"
+        )
     try:
         values = [float(part) for part in re.split(r"[\s,;]+", text.strip())]
     except ValueError:
