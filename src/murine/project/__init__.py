@@ -7,6 +7,7 @@ from murine.project.report import CheckReport, ClassRow, Fault, PoseRow, Recordi
 from murine.project.select import select, suffix
 from murine.project.setup import init
 from murine.project.store import PROJECT_FILE, TABLE_FILE, load_project, save_project
+from murine.project.tasks import why_unlabelled
 from murine.project.values import CLIP_COLUMN, Project
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "select",
     "suffix",
     "timeline",
+    "why_unlabelled",
 ]

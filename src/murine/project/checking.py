@@ -16,6 +16,7 @@ from murine.progress import SILENT, Progress
 from murine.project.inspection import Finding, Inspection, inspect
 from murine.project.report import SEVERITIES, CheckReport, ClassRow, Fault, PoseRow
 from murine.project.store import load_project
+from murine.project.tasks import why_unlabelled
 from murine.project.values import Project
 from murine.types import Recording
 
@@ -228,10 +229,13 @@ def _class_faults(
 def _task_notes(project: Project, results: Sequence[Inspection]) -> list[Fault]:
     """Say of each task how many recordings have labels of it, and whether its behaviours exclude each other."""
     notes = []
-    for task in project.ethogram.tasks:
+    for source, task in zip(project.sources, project.ethogram.tasks, strict=True):
         count = sum(task.name in r.tasks for r in results)
         kind = "one behaviour at a time" if task.exclusive else "behaviours may overlap"
         text = f"task '{task.name}': labels in {count} of {_many(len(results))}; {kind}"
+        if not count:
+            why = why_unlabelled(project, source)
+            text = f"task '{task.name}': no recording has labels of it" + (f": {why}" if why else "")
         notes.append(Fault("note" if count else "error", text))
     return notes
 

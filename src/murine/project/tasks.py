@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from murine import formats
 from murine.config.convert import show
-from murine.errors import InputError
+from murine.errors import InputError, suggest
 from murine.project.keys import typed
 from murine.project.values import Project, TaskLabels
 from murine.types import Bouts, Ethogram, Recording, Task, Timeline
@@ -131,6 +132,30 @@ def labels_of(project: Project, source: TaskLabels, recording: Recording) -> Pat
     if source.column == "labels":
         return recording.labels
     return Path(os.path.normpath(project.root / Path(recording.groups[source.column]).expanduser()))
+
+
+def why_unlabelled(project: Project, source: TaskLabels) -> str:
+    """Say why no recording has labels of a task, with the nearest names there are; "" where nothing is wrong."""
+    known = dict.fromkeys(column for recording in project.recordings for column in recording.groups)
+    column, _, value = (part.strip() for part in source.where.partition("="))
+    if source.where and column not in known:
+        return f"where = '{source.where}', and recordings.csv has no column '{column}'.{suggest(column, known)}"
+    values = {recording.groups.get(column, "") for recording in project.recordings} - {""}
+    if source.where and value not in values:
+        return (
+            f"where = '{source.where}', and no recording has {column}={value}.{suggest(value, values)}"
+        )
+    if source.column not in ("labels", *known):
+        return f"column = '{source.column}', and recordings.csv has no such column.{suggest(source.column, known)}"
+    streams: set[str] = set()
+    for recording in project.recordings:
+        path = labels_of(project, source, recording)
+        if path is not None:
+            with suppress(InputError):  # which files cannot be read is told where they are read
+                streams.update(formats.describe_labels(path, recording.choice).streams)
+    if source.stream and source.stream not in streams:
+        return f"stream = '{source.stream}', and no label file has it.{suggest(source.stream, streams)}"
+    return ""
 
 
 def _both(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> list[tuple[int, int]]:

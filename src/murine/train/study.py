@@ -23,7 +23,7 @@ from murine.files import value_hash
 from murine.models import MODELS
 from murine.predict.describe import StageEmbedder, frame_embedder, trained_stage
 from murine.progress import SILENT, Progress
-from murine.project import Project, load_project, select
+from murine.project import Project, load_project, select, why_unlabelled
 from murine.train.checking import check_recipe, check_suits, recipe_faults
 from murine.train.device import choose_device
 from murine.train.runs import TrainedRun
@@ -171,6 +171,11 @@ def open_study(
     absent = np.flatnonzero(study.label_counts.sum(axis=0) == 0)
     if len(absent):
         names = ", ".join(project.ethogram.behaviours[i] for i in absent)
+        for source in project.sources:  # a task whose labels are looked for in the wrong place
+            if why := why_unlabelled(project, source):
+                raise InputError(
+                    f"{project_folder}: task '{source.task.name}': no recording has labels of it: {why}"
+                )
         raise InputError(
             f"{project_folder}: no labelled frame shows {names}. Label some, or take it out of the ethogram "
             "in project.toml (and its name into 'ignore', if label files have it)."
