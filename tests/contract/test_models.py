@@ -188,6 +188,28 @@ def test_mixed_precision(name: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@each_model
+def test_a_gpu_gives_the_same_logits_and_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else a GPU may multiply with 10 bits of fraction.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    one = tiny(name).eval()
+    batch = make_batch(name, one, 3)
+    other = deepcopy(one).cuda()
+    logits, moved = one(batch).logits, other({k: v.cuda() for k, v in batch.items()}).logits
+    torch.testing.assert_close(moved.cpu(), logits, rtol=1e-3, atol=1e-3)
+    logits.logsumexp(-1).sum().backward()
+    moved.logsumexp(-1).sum().backward()
+    for (told, here), there in zip(one.named_parameters(), other.parameters(), strict=True):
+        if here.grad is None or there.grad is None:
+            assert here.grad is there.grad, told
+            continue
+        scale = float(here.grad.abs().max()) + 1e-6
+        torch.testing.assert_close(there.grad.cpu() / scale, here.grad / scale, rtol=0, atol=1e-2)
+
+
 @each_model
 def test_a_copy_is_a_model_of_its_own(name: str) -> None:
     model = tiny(name).eval()
