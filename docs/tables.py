@@ -23,6 +23,7 @@ from murine.models.settings import describe
 from murine.pose import FEATURE_SETS, FEATURES, feature_names
 from murine.postprocess import STEPS
 from murine.project import DATASETS
+from murine.search import list_searches
 from murine.train.losses import LOSSES
 from murine.train.schedule import OPTIMIZERS, SCHEDULES
 from murine.video import VIDEO_SUFFIXES
@@ -158,6 +159,14 @@ def recipes() -> str:
     return markdown(("recipe", "model", "what it is", "source"), rows)
 
 
+def searches() -> str:
+    rows = [
+        (f"`{s.name}`", s.method, s.trials, s.seeds, f"`{s.criterion}`", s.description, s.source)
+        for s in list_searches()
+    ]
+    return markdown(("search", "method", "trials", "seeds", "by", "what it is", "source"), rows)
+
+
 def features() -> str:
     rows = []
     for family in FEATURES.values():
@@ -228,6 +237,7 @@ _ALL = (
     backbones,
     settings_of_models,
     recipes,
+    searches,
     features,
     feature_sets,
     steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_study import ETHOGRAM, pose_recipe, pose_study
 from typer.testing import CliRunner
@@ -19,6 +21,7 @@ from murine.errors import ConfigError, InputError, MissingExtraError
 from murine.predictions import read_prediction
 from murine.project import load_project, save_project
 from murine.search import Search, Searched, load_search, search, search_nested
+from murine.search import results as results_module
 from murine.search import running as running_module
 from murine.search.making import make_recipe
 from murine.search.space import Choice
@@ -51,6 +54,11 @@ def searched(study: Path, plan: Search) -> Searched:
     return search(study, plan)
 
 
+def undrawn(figure: Any, path: Path) -> tuple[Path, Path]:
+    """Stands for drawing, which takes longer than all else a made-up trial does."""
+    return path.with_suffix(".png"), path.with_suffix(".svg")
+
+
 class Fake:
     """Stands for `evaluate`: two folds whose values a table gives by the combination; counts what it is asked."""
 
@@ -81,6 +89,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake(lambda recipe: [recipe.training.learning_rate, recipe.training.learning_rate])
     monkeypatch.setattr(running_module, "evaluate", made)
     monkeypatch.setattr(running_module, "_fold_value", lambda *args: made.value)
+    monkeypatch.setattr(results_module, "save_picture", undrawn)
     return made
 
 
@@ -217,6 +226,9 @@ def test_seeds_are_averaged(study: Path, plan: Search, fake: Fake, tmp_path: Pat
     fake.of = lambda recipe: [recipe.training.learning_rate + recipe.training.seed] * 2
     found = search(study, rates(plan, [0.1, 0.2], seeds=(0, 1, 5)), out=tmp_path / "s")
     assert [t.value for t in found.trials] == pytest.approx([2.1, 2.2])
+    assert found.best.deviation == pytest.approx(np.std([0, 1, 5], ddof=1))
+    row = list(csv.DictReader((found.folder / "trials.csv").read_text().splitlines()))[1]
+    assert float(row["sd"]) == found.best.deviation
     assert [r.training.seed for r in fake.asked] == [0, 1, 5, 0, 1, 5]
     assert list(found.best.folds)[::2] == ["seed-0/fold-1", "seed-1/fold-1", "seed-5/fold-1"]
     assert load_recipe(found.folder / "best.toml").training.seed == 0
@@ -367,8 +379,9 @@ def test_the_command(study: Path, base: Path, fake: Fake, tmp_path: Path) -> Non
 
 
 def test_a_nested_search_is_judged_on_what_no_choice_has_seen(
-    study: Path, plan: Search, tmp_path: Path
+    study: Path, plan: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(results_module, "save_picture", undrawn)
     one = replace(plan, fixed={"training.epochs": 1})
     found = search_nested(study, one, out=tmp_path / "n")
     splits = read_splits(found.folder)

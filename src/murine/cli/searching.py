@@ -130,10 +130,16 @@ def _rows(plan: Search, trials: Sequence[Trial]) -> str:
     ranked = sorted(trials, key=lambda t: (order.get(t.state, 9), sign * (t.told or 0.0), t.number))
     keys = [axis.key for axis in plan.space]
     rows = [
-        (t.number, _STATES.get(t.state, t.state), t.told, *(_short(t.values[key]) for key in keys))
+        (
+            t.number,
+            _STATES.get(t.state, t.state),
+            t.told,
+            *([t.deviation] if plan.seeds else []),
+            *(_short(t.values[key]) for key in keys),
+        )
         for t in ranked[:_ROWS]
     ]
-    return table(("trial", "", plan.criterion, *keys), rows)
+    return table(("trial", "", plan.criterion, *(["SD"] if plan.seeds else []), *keys), rows)
 
 
 def _short(value: Any) -> str:

@@ -38,20 +38,25 @@ class Results:
 
 
 def write_table(out: Path, search: Search, trials: Sequence[Trial]) -> Path:
-    """Write trials.csv: a row per trial, in order; the criterion, every setting, the main scores."""
+    """Write trials.csv: a row per trial, in order; the criterion (with `seeds` their mean and standard deviation),
+    every setting, the main scores.
+    """
     keys = [axis.key for axis in search.space]
     scores = list(dict.fromkeys(name for trial in trials for name in trial.scores))
     if search.criterion in scores:
         scores.remove(search.criterion)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["trial", "state", search.criterion, *keys, "folds", "seconds", *scores, "why"])
+    spread = ["sd"] if search.seeds else []
+    head = ["trial", "state", search.criterion, *spread, *keys, "folds", "seconds", *scores, "why"]
+    table.writerow(head)
     for trial in sorted(trials, key=lambda one: one.number):
         table.writerow(
             [
                 trial.number,
                 trial.state,
                 _cell(trial.value if trial.state == FINISHED else trial.told),
+                *([_cell(trial.deviation)] if spread else []),
                 *(value_text(trial.values[key]) for key in keys),
                 len(trial.folds),
                 trial.seconds,

@@ -176,7 +176,7 @@ def _try(
     try:
         recipe = make_recipe(search, values)
         each: dict[str, Evaluation] = {}
-        found: list[float] = []
+        found: dict[str, float] = {}
         for label, place, seeded in _units(search, recipe, folder):
             evaluation = _evaluate(project_folder, search, seeded, place, label, report, progress, again)
             each[label] = evaluation
@@ -184,11 +184,13 @@ def _try(
             value = _value(search, evaluation.scores, own)
             if value is None:
                 raise InputError(f"its {search.criterion} does not exist for these recordings")
-            found.append(value)
+            found[label.rstrip("/")] = value
         tables = [evaluation.scores for evaluation in each.values()]
         ethograms = {k.rstrip("/") or "trial": e.scores["pooled"]["ethogram"] for k, e in each.items()}
         check_ethograms(ethograms, folder)
-        trial = replace(trial, state=FINISHED, value=mean(found), scores=_main(tables))
+        seeds = found if search.seeds else {}
+        value = mean(list(found.values()))
+        trial = replace(trial, state=FINISHED, value=value, scores=_main(tables), seeds=seeds)
     except _GivenUpError as error:
         trial = replace(trial, state=PRUNED, why=str(error))
     except ProjectError:

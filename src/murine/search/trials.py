@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from murine.config.convert import freeze, show
@@ -21,8 +22,8 @@ STATES = (RUNNING, FINISHED, PRUNED, FAILED)
 @dataclass(frozen=True)
 class Trial:
     """One combination tried. `folds`: the criterion of each fold alone, by name, in the order they ended.
-    `value`: the criterion, None unless finished. `why`: of a trial that was given up or failed. `scores`: the
-    main ones of a finished trial.
+    `value`: the criterion, None unless finished; `seeds`: of each seed alone, where a search has some. `why`: of a
+    trial that was given up or failed. `scores`: the main ones of a finished trial.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Trial:
     value: float | None = None
     folds: Mapping[str, float | None] = field(default_factory=dict)
     scores: Mapping[str, float | None] = field(default_factory=dict)
+    seeds: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     why: str = ""
 
@@ -38,6 +40,11 @@ class Trial:
     def steps(self) -> list[float]:
         """The folds' own values, those left out that have none."""
         return [value for value in self.folds.values() if value is not None]
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over seeds (n - 1), None of fewer than two."""
+        return stdev(self.seeds.values()) if len(self.seeds) > 1 else None
 
     @property
     def told(self) -> float | None:
