@@ -213,6 +213,7 @@ def recording_session(pair: frozenset[str], recordings: list) -> bool:
     return len({r.groups["session"] for r in recordings if r.id in pair}) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_and_runs_nothing_twice(tmp_path):
     """Killed outright in the second fold: the first is not trained again, the result is the same."""
     study = pose_study(tmp_path / "p", recordings=4)

@@ -11,6 +11,7 @@ import typer
 from murine.cli.console import Json, Quiet, SetOption, guarded, many, progress, result
 from murine.cli.projects import named_tasks, tell_project
 from murine.cli.results import protocol_line, told_over, with_interval
+from murine.cli.seeding import tell_seeds
 from murine.errors import InputError
 
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The project folder that init wrote.")]
@@ -191,6 +192,10 @@ def evaluate(
     changes: SetOption = None,
     only: OnlyOption = None,
     restart: Restart = False,
+    seeds: Annotated[
+        str,
+        typer.Option(metavar="N|A,B,...", help="So many training seeds, or these; tells mean and SD."),
+    ] = "",
     allow_leak: Annotated[
         bool,
         typer.Option(
@@ -208,6 +213,12 @@ def evaluate(
     from murine.train.crossval import evaluate as call
 
     wanted = load_recipe(recipe, changes or (), check=recipe_faults)
+    if seeds:
+        tell_seeds(
+            study, wanted, seeds, out, only or (),
+            resume=not restart, allow_leak=allow_leak, quiet=quiet, as_json=as_json,
+        )  # fmt: skip
+        return
     evaluation = call(
         study,
         wanted,
