@@ -36,6 +36,7 @@ from murine.train.crossval import (
     EVALUATION_FILE,
     SCORES_FILE,
     Judged,
+    drawn_over,
     leaks_of,
     load_scores,
     mark_leaks,
@@ -165,7 +166,8 @@ def _write(
     for path in (out / WITHIN).glob("*.parquet"):
         if path not in written:
             path.unlink()
-    scores = score_all(judged, source.splits, source.project.unit) | {"reused": []}
+    over = drawn_over(recipe.split)
+    scores = score_all(judged, source.splits, source.project.unit, over=over) | {"reused": []}
     worth = _worth(source, search, chosen)
     scores |= {"worth": list(worth), "before": before["pooled"]}
     mark_leaks(scores, leaks)
