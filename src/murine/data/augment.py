@@ -96,8 +96,10 @@ def check_movable(prepared: Sequence[Prepared], names: Collection[str]) -> None:
                 f"recording '{recording.recording_id}' was prepared without its pose, which {', '.join(names)} moves: "
                 "prepare it with movable = True"
             )
-    if "mirror" in names and prepared[0].posed is not None:
-        mirror_order(prepared[0].posed.pose.keypoints)
+        # Cleaned here, once, and not again by each process that loads windows.
+        keypoints = recording.posed.track.pose.keypoints
+        if "mirror" in names:
+            mirror_order(keypoints)
 
 
 def augment_clip(clip: Clip, names: Sequence[str], rng: np.random.Generator) -> Clip:
