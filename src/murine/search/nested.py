@@ -86,7 +86,8 @@ def search_nested(
 
     `out`: default PROJECT/searches/NAME-nested; it becomes an evaluation, as `evaluate` writes it, with a search
     for each fold in OUT/searches. A search goes on where it was stopped, as `search` does. The split is that
-    of the recipe; inside, folds are laid the same way over the groups that are left. Raises InputError, before any
+    of the recipe; inside, folds are laid the same way over the groups that are left. A fold is judged by one network,
+    of the recipe's own seed, whatever `seeds` chose by. Raises InputError, before any
     training, where the split leaves fewer than two groups inside, where a behaviour would be missing there, or
     where the space varies the split, besides what `search` raises.
     """
