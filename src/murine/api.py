@@ -7,7 +7,7 @@ page is where they meet.
 from murine.comparing import compare_paths as compare
 from murine.config import list_recipes, load_recipe, save_recipe
 from murine.demo import demo
-from murine.ensemble import combine, combine_predictions, tune, weigh
+from murine.ensemble import calibrate, combine, combine_predictions, tune, weigh
 from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
 from murine.formats import (
@@ -59,6 +59,7 @@ __all__ = [
     "Timeline",
     "agree",
     "apply",
+    "calibrate",
     "check",
     "combine",
     "combine_predictions",

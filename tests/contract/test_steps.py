@@ -33,7 +33,7 @@ TIMELINES = (
 )
 
 
-WITHOUT_DURATION = {"thresholds": ("margin", (0.01, 0.3, 0.9))}
+WITHOUT_DURATION = {"thresholds": ("margin", (0.01, 0.3, 0.9)), "scaling": ("temperature", (0.5, 2.0))}
 """Steps that have none: the setting that makes them do something, and values of it."""
 
 

@@ -1,4 +1,4 @@
-"""The commands on how probabilities become bouts: tune."""
+"""The commands on how probabilities become bouts: tune, calibrate."""
 
 from __future__ import annotations
 
@@ -54,6 +54,55 @@ def tune(
     result(value, as_json, "\n".join(lines))
 
 
+@guarded
+def calibrate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the calibrated evaluation goes.")],
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVALUATION", help="What evaluate or combine wrote.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--by", help="temperature (one number), or vector (two for each behaviour).")
+    ] = "temperature",
+    accuracy: Annotated[
+        float | None,
+        typer.Option(help="Also: from which confidence on decisions are right so often, such as 0.95."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make probabilities as sure as they are right, each fold by the others; say how far to trust them."""
+    from murine.ensemble import calibrate as call
+    from murine.reporting import write_evaluation_report
+
+    made = call(out, evaluation, kind=kind, accuracy=accuracy, progress=progress(quiet))
+    page = write_evaluation_report(out)
+    sides = (("before", made.before), ("after", made.after))
+    rows = [
+        (name, side.error, side.log_loss, *(side.coverage[i]["accuracy"] for i in (9, 15, 17, 19)))
+        for name, side in sides
+    ]
+    head = (
+        "",
+        "calibration error",
+        "log loss",
+        *(f"accuracy of surest {n} %" for n in (50, 80, 90, 100)),
+    )
+    lines = [table(head, rows)]
+    if made.abstain is not None:
+        found = made.abstain
+        share = "-" if found["coverage"] is None else f"{found['coverage']:.1%}"
+        right = "-" if found["accuracy"] is None else f"{found['accuracy']:.1%}"
+        lines.append(
+            f"deciding only where {accuracy:.0%} should be right (by the other folds): {share} decided, {right} of "
+            f"them right; for new recordings from confidence {found['confidence_for_new']:.3f} on"
+        )
+    lines += [
+        f"for new recordings: {out / 'recipe.toml'}, as in: murine train STUDY --recipe {out / 'recipe.toml'}",
+        f"report: {page}",
+    ]
+    result({"folder": str(out), "report": str(page), **made.to_dict()}, as_json, "\n".join(lines))
+
+
 def _label(row: dict[str, Any]) -> str:
     stage = str(row["stage"])
     return stage if stage in ("raw", "as evaluated") else f"+ {stage}"
@@ -69,4 +118,9 @@ def _gain(row: dict[str, Any]) -> str:
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("tune", tune, "murine tune study/evaluations/tuned study/evaluations/ms-tcn-pp --metric macro_f1"),
+    (
+        "calibrate",
+        calibrate,
+        "murine calibrate study/evaluations/sure study/evaluations/ms-tcn-pp --accuracy 0.95",
+    ),
 ]

@@ -2,6 +2,7 @@
 say is decided.
 """
 
+from murine.ensemble.calibrating import Calibrated, calibrate
 from murine.ensemble.folders import Combined, combine
 from murine.ensemble.members import open_members
 from murine.ensemble.sweep import METRICS, RATIOS, Fusion, sweep
@@ -14,10 +15,12 @@ __all__ = [
     "METRICS",
     "RATIOS",
     "SCALES",
+    "Calibrated",
     "Combined",
     "Fusion",
     "Tuned",
     "Weighed",
+    "calibrate",
     "combine",
     "combine_predictions",
     "open_members",

@@ -20,6 +20,7 @@ from murine.postprocess.base import ORDER, STEPS, Decided, Decision, Smoothing, 
 from murine.postprocess.bouts import Closing, MinimumBout
 from murine.postprocess.decision import Viterbi, decide, decide_pieces
 from murine.postprocess.markov import SemiMarkov
+from murine.postprocess.scaling import Scaling
 from murine.postprocess.shortest import Opening, ShortestBout
 from murine.postprocess.smoothing import Box, Median, smoothed
 from murine.postprocess.thresholds import Thresholds
@@ -34,6 +35,7 @@ __all__ = [
     "Median",
     "MinimumBout",
     "Opening",
+    "Scaling",
     "SemiMarkov",
     "ShortestBout",
     "Step",
