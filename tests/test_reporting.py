@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from small_study import pose_recipe, pose_study
+from test_metrics_pool import TASKS, pair
 
 from murine.errors import InputError
 from murine.predict import predict
 from murine.project import load_project, save_project
+from murine.report import ReportData, ReportRecording, write_report
 from murine.reporting import evaluation_data, report, write_evaluation_report
 from murine.train.crossval import Evaluation, evaluate
 from murine.train.run import train
-from murine.types import Ethogram
+from murine.types import Bouts, Ethogram
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,24 @@ def test_what_does_not_fit_is_told(study: Path, predicted: Path, tmp_path: Path)
     )
     with pytest.raises(InputError, match="in the same order"):
         report(other, predicted)
+
+
+def test_each_task_stands_in_the_page_by_itself(tmp_path: Path) -> None:
+    recordings = []
+    for i in range(3):
+        one = pair(i, TASKS)
+        assert one.timeline is not None
+        truth, said = (Bouts.from_frames(TASKS, x) for x in (one.truth, one.decided))
+        recordings.append(ReportRecording(f"m{i}", one.timeline, truth, said, one.probabilities))
+    page = write_report(tmp_path / "tasks.html", ReportData("T", "prediction", TASKS, recordings))
+    told = json.loads(page.with_suffix(".json").read_text())["details"]["tasks"]
+    assert list(told) == ["S1", "S2"]
+    text = page.read_text(encoding="utf-8")
+    assert "Each task by itself" in text
+    for name, scores in told.items():
+        low, high = scores["intervals"]["macro_f1"]
+        shown = (
+            f'{scores["frames"]["macro_f1"]:.3f} <span class="faint">({low:.3f} to {high:.3f})</span>'
+        )
+        assert f'<td class="text">{name}</td><td>{scores["frames"]["n"]}</td><td>{shown}</td>' in text
+        assert f"{scores['segments']['f1_50'] / 100:.3f}" in text
