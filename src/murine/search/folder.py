@@ -11,6 +11,7 @@ from murine.config import recipe_to_dict
 from murine.errors import InputError
 from murine.files import file_hash, read_json, value_hash, write_json
 from murine.project import Project, load_project, select
+from murine.project.tasks import labels_of
 from murine.search.criteria import check_score
 from murine.search.files import load_search, save_search, search_to_dict
 from murine.search.making import bases_of, first_recipes
@@ -19,6 +20,7 @@ from murine.search.trials import TRIALS
 from murine.train.checking import check_suits
 from murine.train.runs import write_environment
 from murine.train.transfer import check_start
+from murine.types import Recording
 
 SEARCH_JSON = "search.json"
 SEARCH_TOML = "search.toml"
@@ -97,10 +99,18 @@ def _decisive(search: Search) -> dict[str, str]:
 
 def _labels_hash(project: Project) -> str:
     rows = [
-        [r.id, None if r.labels is None else file_hash(r.labels), dict(r.groups)]
+        [r.id, [file_hash(path) for path in _label_files(project, r)], dict(r.groups)]
         for r in project.labelled()
     ]
     return value_hash(rows)
+
+
+def _label_files(project: Project, recording: Recording) -> list[Path]:
+    """Return the files that a recording's labels are read from, a task's own among them."""
+    named = [labels_of(project, s, recording) for s in project.sources if s.holds(recording)]
+    return [
+        path for path in dict.fromkeys([recording.labels, *named]) if path is not None and path.is_file()
+    ]
 
 
 def _check_same(out: Path, search: Search, known: dict[str, Any], form: dict[str, Any]) -> None:
