@@ -34,7 +34,7 @@ from murine.video.views import check_same_frames
 
 Streams = dict[str, NDArray[Any]]
 
-_VERSION = 2
+_VERSION = 3
 """Raise it when the same files and settings give other streams than before: cached ones are then left."""
 
 _OTHER_RATE = 0.02
