@@ -11,7 +11,6 @@ from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from murine.pose.clean import take_animals
 from murine.types import Pose
@@ -101,6 +100,8 @@ def _assign(columns: list[list[float]], points: Points) -> list[int]:
         stay, swap = columns[0][0] + columns[1][1], columns[0][1] + columns[1][0]
         if stay != swap:
             return [0, 1] if stay < swap else [1, 0]
+    from scipy.optimize import linear_sum_assignment  # takes .4 s, which two animals need not wait for
+
     by_points = _slots_by_points(points)
     cost = np.array(columns)[:, by_points]
     return [by_points[column] for column in linear_sum_assignment(cost)[1]]
