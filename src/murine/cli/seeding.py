@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from murine.cli.console import progress, result
 from murine.columns import table
-from murine.config import Recipe
 from murine.errors import InputError
+
+if TYPE_CHECKING:
+    from murine.config import Recipe
 
 
 def tell_seeds(
