@@ -7,7 +7,7 @@ page is where they meet.
 from murine.comparing import compare_paths as compare
 from murine.config import list_recipes, load_recipe, save_recipe
 from murine.demo import demo
-from murine.ensemble import calibrate, combine, combine_predictions, tune, weigh
+from murine.ensemble import calibrate, combine, combine_predictions, predict_committee, tune, weigh
 from murine.ensemble import sweep as sweep_fusion
 from murine.export import export
 from murine.formats import (
@@ -86,6 +86,7 @@ __all__ = [
     "pose_from_movement",
     "pose_to_movement",
     "predict",
+    "predict_committee",
     "read_labels",
     "read_pose",
     "read_prediction",

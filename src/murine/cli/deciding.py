@@ -1,4 +1,4 @@
-"""The commands on how probabilities become bouts: tune, calibrate."""
+"""The commands on how probabilities become bouts: tune, calibrate; and the folds of an evaluation as a committee."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from murine.cli.console import Json, Quiet, guarded, progress, result
+from murine.cli.console import Json, Quiet, guarded, many, progress, result
 from murine.columns import table
 
 
@@ -103,6 +103,37 @@ def calibrate(
     result({"folder": str(out), "report": str(page), **made.to_dict()}, as_json, "\n".join(lines))
 
 
+@guarded
+def committee(
+    evaluation: Annotated[Path, typer.Argument(metavar="EVALUATION", help="What evaluate wrote.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="New videos, pose files, or a project folder."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the predictions go.")],
+    on: Annotated[
+        str, typer.Option(help="What is averaged: probabilities or logits.")
+    ] = "probabilities",
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second, for pose files without a video.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict new recordings by every fold's network of an evaluation, averaged."""
+    from murine.ensemble import predict_committee as call
+
+    made = call(evaluation, inputs, out, on=on, fps=fps, progress=progress(quiet))
+    networks = sum(1 for _ in (out / "folds").iterdir())
+    value = {"out": str(out), "networks": networks, "predictions": [str(p) for p in made.predictions]}
+    result(
+        value,
+        as_json,
+        f"{many(len(made.predictions), 'recording')} predicted by {networks} networks in {out}\n"
+        f"Next: murine report {out}",
+    )
+
+
 def _label(row: dict[str, Any]) -> str:
     stage = str(row["stage"])
     return stage if stage in ("raw", "as evaluated") else f"+ {stage}"
@@ -122,5 +153,10 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
         "calibrate",
         calibrate,
         "murine calibrate study/evaluations/sure study/evaluations/ms-tcn-pp --accuracy 0.95",
+    ),
+    (
+        "committee",
+        committee,
+        "murine committee study/evaluations/ms-tcn-pp new/*.csv -o out",
     ),
 ]

@@ -50,7 +50,7 @@ def tell_seeds(
     lines += [
         table(("", "mean", "SD", *(f"seed {seed}" for seed in found.seeds)), rows),
         f"each with its report: {found.folder}",
-        f"their mean is often better than each: murine combine OUT {' '.join(map(str, found.evaluations))}",
+        f"to average what they predict: murine combine OUT {' '.join(map(str, found.evaluations))}",
     ]
     value = {"folder": str(found.folder), "reports": [str(page) for page in pages], **found.to_dict()}
     result(value, as_json, "\n".join(lines))

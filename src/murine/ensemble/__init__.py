@@ -3,6 +3,7 @@ say is decided.
 """
 
 from murine.ensemble.calibrating import Calibrated, calibrate
+from murine.ensemble.committee import predict_committee
 from murine.ensemble.folders import Combined, combine
 from murine.ensemble.members import open_members
 from murine.ensemble.sweep import METRICS, RATIOS, Fusion, sweep
@@ -24,6 +25,7 @@ __all__ = [
     "combine",
     "combine_predictions",
     "open_members",
+    "predict_committee",
     "sweep",
     "tune",
     "weigh",
