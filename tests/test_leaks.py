@@ -140,7 +140,9 @@ def test_an_evaluation_is_refused_or_marked_and_so_is_what_is_made_of_it(tmp_pat
     project = load_project(study)
     rows = [replace(r, groups={"animal": f"a{i // 2}"}) for i, r in enumerate(project.recordings)]
     save_project(replace(project, recordings=tuple(rows)))
-    recipe = replace(pose_recipe(epochs=1), split=SplitSettings(fixed=(("m0",), ("m3",)), validation=0.0))
+    recipe = replace(
+        pose_recipe(epochs=1), split=SplitSettings(fixed=(("m0",), ("m3",)), validation=0.0)
+    )
     with pytest.raises(LeakError, match="are both of animal 'a0'"):
         evaluate(study, recipe)
     assert not (study / "evaluations").exists() or not list((study / "evaluations").iterdir())
