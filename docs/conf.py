@@ -17,7 +17,7 @@ copyright = "2026, the murine developers"
 version = release = murine.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"murine {release}"
 exclude_patterns = ["_build"]
