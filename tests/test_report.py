@@ -130,7 +130,7 @@ def pooled(study: ReportData):
 
 def test_the_page_shows_the_scores_beside_the_baseline(page, study):
     ours, base = pooled(study)
-    rows = {row[0]: row for row in read(page).rows if row}
+    rows = {row[0]: row for row in reversed(read(page).rows) if row}
     assert rows["Macro F1"][1:4:2] == [f"{ours.macro_f1:.3f}", f"{base.macro_f1:.3f}"]
     assert rows["Accuracy"][1:4:2] == [f"{ours.accuracy:.3f}", f"{base.accuracy:.3f}"]
     key = "macro_f1_foreground_without_background_frames"
@@ -170,7 +170,7 @@ def test_a_page_needs_nothing_from_outside(page):
     links = {a["href"][1:] for tag, a in reader.tags if tag == "a"}
     assert links <= anchors
     images = [a for tag, a in reader.tags if tag == "img"]
-    assert len(images) == 4 + 3 * 2
+    assert len(images) == 5 + 3 * 2
     assert all(a["alt"] for a in images)
 
 
@@ -275,7 +275,7 @@ def test_clips_are_shown_as_a_grid(tmp_path):
     squares = [a for tag, a in reader.tags if tag == "i" and "title" in a]
     assert len(squares) == 20
     assert sum(a.get("class") == "wrong" for a in squares) == 5
-    assert len([a for tag, a in reader.tags if tag == "img"]) == 2
+    assert len([a for tag, a in reader.tags if tag == "img"]) == 3
     form = json.loads(path.with_suffix(".json").read_text())
     assert form["scores"]["n"] == 20
     assert form["scores"]["accuracy"] == 0.75
@@ -329,7 +329,7 @@ def test_figures_are_saved_as_png(tmp_path, study):
     written = save_figures(study, tmp_path / "figures")
     names = sorted(p.name for p in written)
     assert names == sorted(
-        ["overview.png", "behaviours.png", "confusion.png", "budget.png"]
+        ["overview.png", "behaviours.png", "confusion.png", "curves.png", "budget.png"]
         + [f"{kind}_m{i}.png" for kind in ("ethogram", "probabilities") for i in (1, 2, 3)]
     )
     for path in written:

@@ -103,7 +103,7 @@ def evaluation_data(folder: Path) -> ReportData:
                 predicted=apply_own(prediction, folder / WITHIN / f"{id_}.parquet"),
                 probabilities=prediction.probabilities,
                 groups=recording.groups,
-                scores=own["frames"],
+                scores={**own["frames"], "segments": own.get("segments")},
                 note=f"predicted by {networks} of {prediction.meta['fold']}, which did not see it",
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -18,9 +20,12 @@ from murine.report.drawing import (
 )
 from murine.report.palette import EMPTY, FAINT, INK, colours
 from murine.report.tables import budgets
+from murine.types import FloatArray
 
 MAX_DOTS = 60
 """Recordings shown as dots; more would hide each other."""
+FEW_CLASSES = 10
+"""Behaviours up to which a cell of a matrix has room for two lines."""
 
 
 def draw_confusion(data: ReportData) -> Figure | None:
@@ -29,10 +34,36 @@ def draw_confusion(data: ReportData) -> Figure | None:
     if table is None:
         return None
     counts = np.array(table)
-    size, names = len(counts), list(data.ethogram.behaviours)
     total = counts.sum(axis=1, keepdims=True)
     share = np.where(total > 0, counts / np.maximum(total, 1), np.nan)
-    cell = 0.78 if size <= 10 else 0.5
+    texts = {}
+    for i, j in np.ndindex(counts.shape):
+        text = "none" if not total[i, 0] else f"{100 * share[i, j]:.0f} %"
+        if len(counts) <= FEW_CLASSES and total[i, 0]:
+            text += f"\n{counts[i, j]:,}"
+        if total[i, 0] or i == j:
+            texts[i, j] = text
+    return _matrix(data, share, texts, "human ↓    predicted →")
+
+
+def draw_confusion_counts(data: ReportData) -> Figure | None:
+    """Draw the counts alone where there are too many behaviours to put them beneath the shares."""
+    table = None if data.scores is None else data.scores.get("confusion")
+    if table is None or len(table) <= FEW_CLASSES:
+        return None
+    counts = np.array(table)
+    # a logarithm, for counts of rare and common behaviours differ a thousandfold
+    shade = np.log1p(counts) / max(float(np.log1p(counts.max())), 1e-12)
+    texts = {(i, j): str(counts[i, j]) for i, j in np.ndindex(counts.shape) if counts[i, j]}
+    return _matrix(data, shade, texts, "human ↓    predicted →")
+
+
+def _matrix(
+    data: ReportData, shade: FloatArray, texts: Mapping[tuple[int, int], str], title: str
+) -> Figure:
+    """Draw (C, C) values 0..1 as shades of blue with texts upon them, a row and a column a behaviour."""
+    size, names = len(shade), list(data.ethogram.behaviours)
+    cell = 0.78 if size <= FEW_CLASSES else 0.5
     left = left_margin(data.names)
     longest = max(len(shorten(name)) for name in names)
     turned = longest * 0.075 > cell
@@ -42,18 +73,13 @@ def draw_confusion(data: ReportData) -> Figure | None:
     axes = add_axes(figure, 0.28, height, left_in=left, right_in=0.5)
     blues = LinearSegmentedColormap.from_list("share", ["#FFFFFF", "#8DB3D6", "#08407E"])
     scale = blues.with_extremes(bad=EMPTY)
-    axes.imshow(share, cmap=scale, vmin=0, vmax=1, aspect="auto", interpolation="none")
-    for i, j in np.ndindex(counts.shape):
-        dark = share[i, j] > 0.68
-        text = "none" if not total[i, 0] else f"{100 * share[i, j]:.0f} %"
-        if size <= 10 and total[i, 0]:
-            text += f"\n{counts[i, j]:,}"
-        if total[i, 0] or i == j:
-            colour = "white" if dark else INK
-            axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.15)
+    axes.imshow(shade, cmap=scale, vmin=0, vmax=1, aspect="auto", interpolation="none")
+    for (i, j), text in texts.items():
+        colour = "white" if shade[i, j] > 0.68 else INK
+        axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.15)
     name_ticks(axes, range(size), names)
     name_ticks(axes, range(size), names, axis="x", turned=turned)
-    axes.set_title("human ↓    predicted →", fontsize=8.5, color=FAINT, loc="left", pad=5)
+    axes.set_title(title, fontsize=8.5, color=FAINT, loc="left", pad=5)
     axes.spines["bottom"].set_visible(False)
     return figure
 

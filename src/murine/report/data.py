@@ -128,6 +128,20 @@ class ReportData:
         """True where there is a recording with both labels and predictions."""
         return any(r.truth is not None and r.predicted is not None for r in self.recordings)
 
+    @cached_property
+    def judged_rows(self) -> tuple[Frames, Frames, NDArray[Any] | None] | None:
+        """Labels, decisions (N, C) and probabilities of all that has both, a row a frame or clip; None without.
+
+        Probabilities are None unless every such recording has them.
+        """
+        both = [r for r in self.recordings if r.truth is not None and r.predicted is not None]
+        if not both:
+            return None
+        rows = [self._unit(r) for r in both]
+        values = [row[2] for row in rows if row[2] is not None]
+        truth, said = (np.concatenate([row[i] for row in rows]) for i in (0, 1))
+        return truth, said, np.concatenate(values) if len(values) == len(rows) else None
+
     @property
     def names(self) -> tuple[str, ...]:
         """All names that stand beside figures; one margin for all lines them up in the page."""
@@ -143,7 +157,7 @@ class ReportData:
         # A clip by itself is right or wrong; a table of scores for each would say no more.
         single = [] if self.unit == "recording" else seen
         recordings = tuple(
-            r if r.scores is not None or r not in single else replace(r, scores=self._score([r]))
+            r if r.scores is not None or r not in single else replace(r, scores=self._own(r))
             for r in self.recordings
         )
         changes: dict[str, Any] = {"recordings": recordings}
@@ -153,12 +167,19 @@ class ReportData:
             truth = np.concatenate([self._unit(r)[0] for r in seen])
             changes["baseline"] = majority_baseline(truth, self.ethogram).to_dict()
         if self.segments is None and self.ethogram.exclusive and self.unit == "frame":
-            true = [one_class(_frames(r.true_frames), self.ethogram, r.id) for r in seen]
-            said = [one_class(_frames(r.predicted_frames), self.ethogram, r.id) for r in seen]
-            changes["segments"] = score_segments(true, said).to_dict()
+            changes["segments"] = self._segments(seen)
         if self.details is None:
             changes["details"] = self._details(seen)
         return replace(self, **changes)
+
+    def _own(self, r: ReportRecording) -> dict[str, Any]:
+        """Return one recording's own scores; `segments` where behaviours exclude each other."""
+        return self._score([r]) | {"segments": self._segments([r]) if self.ethogram.exclusive else None}
+
+    def _segments(self, recordings: Sequence[ReportRecording]) -> dict[str, Any]:
+        true = [one_class(_frames(r.true_frames), self.ethogram, r.id) for r in recordings]
+        said = [one_class(_frames(r.predicted_frames), self.ethogram, r.id) for r in recordings]
+        return score_segments(true, said).to_dict()
 
     def _details(self, recordings: Sequence[ReportRecording]) -> dict[str, Any]:
         """Return what is told besides, groups drawn as the folds were made (also of older evaluations)."""

@@ -14,7 +14,14 @@ from matplotlib.figure import Figure
 
 from murine.files import make_folder
 from murine.registry import Registry
-from murine.report.charts import MAX_DOTS, draw_behaviours, draw_budget, draw_confusion
+from murine.report.charts import (
+    MAX_DOTS,
+    draw_behaviours,
+    draw_budget,
+    draw_confusion,
+    draw_confusion_counts,
+)
+from murine.report.curves import draw_curves
 from murine.report.data import ReportData, ReportRecording
 from murine.report.drawing import save_png
 from murine.report.ethograms import draw_ethogram, draw_overview, draw_probabilities
@@ -79,6 +86,20 @@ FIGURES.add(
             "Each row: what was predicted where a human saw one behaviour. Right is on the diagonal"
         ),
         draw_confusion,
+    ),
+)
+FIGURES.add(
+    "confusion_counts",
+    StudyFigure(_caption("The same as counts; darker is more"), draw_confusion_counts),
+)
+FIGURES.add(
+    "curves",
+    StudyFigure(
+        _caption(
+            "Every threshold: on the left what is found against what is wrongly found (dotted: by chance), on "
+            "the right how often a finding is right against how much is found. Dashed: mean of the behaviours"
+        ),
+        draw_curves,
     ),
 )
 FIGURES.add("budget", StudyFigure(_budget_caption, draw_budget))

@@ -29,6 +29,8 @@ from murine.report.tables import (
     budgets,
     clips,
     most_confused,
+    own_score,
+    own_scores,
     score_rows,
     task_rows,
     tested_in,
@@ -148,6 +150,7 @@ def _recording_rows(data: ReportData, recordings: list[dict[str, Any]]) -> list[
             "annotated": annotated_share(r),
             "fold": tested.get(r.id),
             "scores": r.scores or {},
+            "own": [own_score(r, name) for name, _ in own_scores(data)],
         }
         for r in data.recordings
     ]
@@ -229,6 +232,7 @@ def _render(
         sides=[] if grid is not None else list(found),
         recordings=recordings,
         recording_rows=_recording_rows(data, recordings),
+        own_scores=own_scores(data),
         group_names=groups,
         clips=None if grid is None else _clip_rows(data, grid),
         splits=_split_rows(data),

@@ -124,6 +124,38 @@ def score_rows(data: ReportData) -> list[ScoreRow]:
     return [row for row in rows if row.value is not None]
 
 
+OWN_SCORES = (
+    ("accuracy", "Accuracy"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("macro_f1", "Macro F1"),
+    ("macro_f1_foreground", "without background"),
+    ("kappa", "Kappa"),
+    ("map", "Mean average precision"),
+    ("auc_macro", "ROC AUC"),
+    ("edit", "Segmental edit"),
+    ("f1_50", "Segmental F1@50"),
+)
+
+
+def own_scores(data: ReportData) -> list[tuple[str, str]]:
+    """Return (name, title) of the scores that stand beside each recording: those that any of them has."""
+    return [
+        (name, title)
+        for name, title in OWN_SCORES
+        if any(own_score(r, name) is not None for r in data.recordings)
+        and (data.ethogram.background is not None or "foreground" not in name)
+    ]
+
+
+def own_score(r: ReportRecording, name: str) -> float | None:
+    """Return one recording's own score, 0..1; segmental ones too. None where it has none."""
+    scores = r.scores or {}
+    value = scores.get(name)
+    if value is None and (cuts := scores.get("segments")):
+        value = None if cuts.get(name) is None else cuts[name] / 100
+    return None if value is None else float(value)
+
+
 def _ends(intervals: Mapping[str, Sequence[float]], name: str, scale: float = 1.0) -> Ends | None:
     found = intervals.get(name)
     return None if found is None else (found[0] / scale, found[1] / scale)
