@@ -85,7 +85,7 @@ def test_an_out_of_fold_prediction_carries_its_history(study: Path, tmp_path: Pa
         ({"postprocess": ({"name": "closing", "seconds": 0.3, "behaviours": ("walkk",)},)}, "'walk'"),
         ({"split": SplitSettings(by="cage")}, "no 'cage'"),
         ({"training": replace(pose_recipe().training, loss="binary_cross_entropy")}, "may overlap"),
-        ({"training": replace(pose_recipe().training, augment=("mirror",))}, "'mirror'"),
+        ({"training": replace(pose_recipe().training, augment=("brightness",))}, "'brightness'"),
         ({"training": replace(pose_recipe().training, device="abacus")}, "'abacus'"),
     ],
 )
