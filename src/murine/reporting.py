@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from murine import __version__
 from murine.config import load_recipe, recipe_to_dict
+from murine.ensemble.calibrating import CALIBRATION_FILE, reliability
+from murine.ensemble.sweep import FUSION_FILE
 from murine.errors import InputError
 from murine.files import read_json
 from murine.postprocess import apply_own
@@ -16,9 +22,10 @@ from murine.predictions import WITHIN, find_predictions, read_header, read_predi
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
 from murine.report import ReportData, ReportRecording, write_report
+from murine.train.checkpoint import METRICS_FILE
 from murine.train.crossval import EVALUATION_FILE, load_scores, project_of
 from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
-from murine.types import Ethogram
+from murine.types import UNLABELLED, Ethogram
 
 PAGE = "report.html"
 
@@ -110,7 +117,7 @@ def evaluation_data(folder: Path) -> ReportData:
     notes = []
     if scores["reused"]:
         notes.append(f"finished before and used again: {', '.join(scores['reused'])}")
-    return ReportData(
+    data = ReportData(
         title=f"{project.name}: {recipe.name}",
         kind="evaluation",
         ethogram=project.ethogram,
@@ -125,7 +132,40 @@ def evaluation_data(folder: Path) -> ReportData:
         warnings=scores["notes"],
         notes=notes,
         unit=scores["unit"],
+        fusion=_json(folder / FUSION_FILE, None),
+        learning=_learning(folder),
     )
+    return replace(data, calibration=_calibration(folder, data))
+
+
+def _learning(folder: Path) -> dict[str, dict[str, list[float | None]]]:
+    """Return the columns of metrics.csv of each fold that has one."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for path in sorted((folder / "folds").glob(f"*/{METRICS_FILE}")):
+        columns: dict[str, list[float | None]] = {}
+        try:
+            with path.open(encoding="utf-8", newline="") as handle:
+                reader = csv.DictReader(handle)
+                if "behaviour" in (reader.fieldnames or ()):
+                    continue  # a network for each behaviour: there is no one curve of all
+                for row in reader:
+                    for name, text in row.items():
+                        columns.setdefault(name, []).append(float(text) if text else None)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({error}). Run 'murine evaluate' again.") from error
+        found[path.parent.name] = columns
+    return found
+
+
+def _calibration(folder: Path, data: ReportData) -> dict[str, dict[str, Any]]:
+    """Return how sure against how right: before and after where it was calibrated, else as it is."""
+    told = _json(folder / CALIBRATION_FILE, None)
+    if told is not None:
+        return {"as predicted": told["before"], "calibrated on the other folds": told["after"]}
+    rows = data.judged_rows
+    if rows is None or rows[2] is None or not (rows[0] != UNLABELLED).any():
+        return {}
+    return {"as predicted": asdict(reliability(np.asarray(rows[2], float), rows[0], data.ethogram))}
 
 
 def predictions_data(folder: Path, project: Project | None = None) -> ReportData:

@@ -76,7 +76,8 @@ class ReportData:
     `FrameScores.to_dict` gives them; `segments`: `SegmentScores.to_dict`; `details`: what
     `metrics.score_details` tells besides (bouts, intervals, protocols, tasks). `unit`: what is counted, a
     "frame" or (clip projects) a whole "recording". `splits`: `Split.to_dict` of each fold.
-    `settings`, `provenance`: nested tables (the recipe; versions and hashes).
+    `fusion`: what fusion.json holds; `calibration`: `Reliability` of ensembles by name, as a table; `learning`: of
+    each fold the columns of metrics.csv. `settings`, `provenance`: nested tables (the recipe; versions and hashes).
     Raises InputError where a recording does not fit the ethogram or its own length.
     """
 
@@ -94,6 +95,9 @@ class ReportData:
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
     unit: Literal["frame", "recording"] = "frame"
+    fusion: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    learning: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in ("evaluation", "prediction", "labels"):

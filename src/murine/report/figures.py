@@ -25,6 +25,7 @@ from murine.report.curves import draw_curves
 from murine.report.data import ReportData, ReportRecording
 from murine.report.drawing import save_png
 from murine.report.ethograms import draw_ethogram, draw_overview, draw_probabilities
+from murine.report.trust import draw_calibration, draw_fusion, draw_learning
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,24 @@ FIGURES.add(
         ),
         draw_curves,
     ),
+)
+FIGURES.add(
+    "calibration",
+    StudyFigure(
+        _caption(
+            "Left: of decisions this sure, how many are right (dotted: as sure as right; larger dots: more "
+            "decisions; error: expected calibration error). Right: how many are right if only the surest are decided"
+        ),
+        draw_calibration,
+    ),
+)
+FIGURES.add(
+    "fusion",
+    StudyFigure(_caption("Two networks averaged: scores against the weight of the second"), draw_fusion),
+)
+FIGURES.add(
+    "learning",
+    StudyFigure(_caption("Training, epoch by epoch; thin: one fold, thick: their mean"), draw_learning),
 )
 FIGURES.add("budget", StudyFigure(_budget_caption, draw_budget))
 

@@ -35,6 +35,7 @@ from murine.report.tables import (
     task_rows,
     tested_in,
 )
+from murine.report.trust import fusion_rows
 
 
 def write_report(path: Path, data: ReportData, *, progress: Progress = SILENT) -> Path:
@@ -72,6 +73,9 @@ def report_dict(data: ReportData, summary: Summary, grid: list[Clip] | None) -> 
         "segments": data.segments,
         "details": data.details,
         "budgets": _budget_rows(data, budgets(data)),
+        "fusion": data.fusion,
+        "calibration": data.calibration,
+        "learning": data.learning,
         "recordings": [
             {
                 "id": r.id,
@@ -227,6 +231,7 @@ def _render(
         drawn=(data.details or {}).get("drawn") if (data.details or {}).get("intervals") else None,
         bouts=[] if grid is not None else bout_rows(data),
         tasks=task_rows(data),
+        fusion=fusion_rows(data),
         behaviours=_behaviour_rows(data),
         budgets=_budget_rows(data, found),
         sides=[] if grid is not None else list(found),
