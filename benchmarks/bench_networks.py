@@ -160,7 +160,7 @@ def ways_of(
 
 
 def predicting(network: Network, batch: Mapping[str, Tensor], mixed: bool, call: Any = None) -> Step:
-    call = call or network
+    call = network if call is None else call  # a compiled one has a length, if only to refuse to tell it
 
     def step() -> object:
         network.eval()
