@@ -30,6 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "scoring",
             "rating",
             "comparing",
+            "groups",
             "reporting",
             "search",
         }

@@ -19,6 +19,7 @@ from murine.formats import (
     write_labels,
     write_pose,
 )
+from murine.groups import compare_groups
 from murine.models import MODELS, create_model, describe_models, load_model
 from murine.models.backbones import BACKBONES, create_backbone, describe_backbones
 from murine.postprocess import apply, make_steps
@@ -64,6 +65,7 @@ __all__ = [
     "combine",
     "combine_predictions",
     "compare",
+    "compare_groups",
     "create_backbone",
     "create_model",
     "demo",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from murine.cli import grouping
 from murine.cli.console import Json, Quiet, guarded, many, progress, result
 from murine.columns import cell, table
 
@@ -295,6 +296,7 @@ COMMANDS: list[tuple[str, Callable[..., None], str]] = [
     ("score", score, "murine score labels/mouse1.csv out/mouse1.parquet"),
     ("compare", compare, "murine compare study/evaluations/small study/evaluations/large"),
     ("agree", agree, "murine agree anna.csv ben.csv --fps 25"),
+    *grouping.COMMANDS,
     ("report", report, "murine report study out"),
     ("export", export, "murine export out --to boris"),
 ]

@@ -77,7 +77,8 @@ class ReportData:
     `metrics.score_details` tells besides (bouts, intervals, protocols, tasks). `unit`: what is counted, a
     "frame" or (clip projects) a whole "recording". `splits`: `Split.to_dict` of each fold.
     `fusion`: what fusion.json holds; `calibration`: `Reliability` of ensembles by name, as a table; `learning`: of
-    each fold the columns of metrics.csv. `settings`, `provenance`: nested tables (the recipe; versions and hashes).
+    each fold the columns of metrics.csv; `groups`: what `Comparison.to_dict` gives.
+    `settings`, `provenance`: nested tables (the recipe; versions and hashes).
     Raises InputError where a recording does not fit the ethogram or its own length.
     """
 
@@ -98,6 +99,7 @@ class ReportData:
     fusion: Mapping[str, Any] | None = None
     calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     learning: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
+    groups: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("evaluation", "prediction", "labels"):
