@@ -125,6 +125,11 @@ def test_ways_take_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) 
     assert order == ["ours", "theirs"] * 4
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_work_of_every_network_can_be_counted(case: Case) -> None:
+    assert bench_networks.multiply_adds(case) > 1e8
+
+
 def test_multiply_adds_are_those_the_kernels_need() -> None:
     # filters an eighth of 64, 128, 256, 512, 512; frames 8 8 4 2 1; the last sees one frame, so one tap of three
     filters, sides, frames, taps = (3, 8, 16, 32, 64, 64), (32, 16, 8, 4, 2), (8, 8, 4, 2, 1), (3,) * 4

@@ -27,7 +27,9 @@ class LocalResponse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, ...) -> the same."""
-        with torch.autocast(x.device.type, enabled=False):
+        # Of no device ("meta", where work is counted) there is nothing to switch off.
+        kind = x.device.type if torch.amp.is_autocast_available(x.device.type) else "cpu"
+        with torch.autocast(kind, enabled=False):
             x = x.float()
             kernel = self.band.reshape(*self.band.shape, *[1] * (x.dim() - 2))
             convolve = torch.conv2d if x.dim() == 4 else torch.conv3d
