@@ -99,8 +99,16 @@ def recipes(
         result(whole, as_json, json.dumps(whole, indent=2, default=list))
         return
     found = [asdict(info) for info in list_recipes()]
-    rows = [(f["name"], f["model"], f["description"], f["source"] or "-") for f in found]
-    result(found, as_json, table(("recipe", "model", "what it is", "source"), rows))
+    entries = [_entry(f"{f['name']}  ({f['model']})", f["description"], f["source"]) for f in found]
+    result(found, as_json, "\n".join(entries))
+
+
+def _entry(head: str, *texts: str) -> str:
+    """Return a headline and under it texts, whose lines end where a terminal does."""
+    from textwrap import fill
+
+    told = [fill(text, 98, initial_indent="    ", subsequent_indent="    ") for text in texts if text]
+    return "\n".join([head, *told])
 
 
 COMMANDS: list[tuple[str, Callable[..., None], str]] = [
