@@ -239,7 +239,8 @@ def evaluate(
         f"always the commonest behaviour: macro F1 {baseline['macro_f1']:.3f}, accuracy {baseline['accuracy']:.3f}\n"
     )
     for protocol, told in evaluation.scores["protocols"].items():
-        text += f"{protocol_line(protocol, told)}\n"
+        if wanted.input.pose_features:  # what is published by it is of pose
+            text += f"{protocol_line(protocol, told)}\n"
     text += f"report: {page}"
     value = {"folder": str(evaluation.folder), "report": str(page), "scores": evaluation.scores}
     result(value, as_json, text)
