@@ -33,6 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "groups",
             "reporting",
             "search",
+            "reproduce",
         }
     ),
     frozenset({"cli", "demo", "api", "web", "cluster", "__main__"}),

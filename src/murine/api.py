@@ -38,6 +38,7 @@ from murine.project import (
 )
 from murine.rating import agree_paths as agree
 from murine.reporting import report, write_evaluation_report
+from murine.reproduce import list_reproductions, reproduce
 from murine.scoring import score_paths as score
 from murine.search import list_searches, load_search, search, search_nested
 from murine.simulate import simulate
@@ -76,6 +77,7 @@ __all__ = [
     "init",
     "init_dataset",
     "list_recipes",
+    "list_reproductions",
     "list_searches",
     "load_bouts",
     "load_model",
@@ -93,6 +95,7 @@ __all__ = [
     "read_pose",
     "read_prediction",
     "report",
+    "reproduce",
     "save_project",
     "save_recipe",
     "score",

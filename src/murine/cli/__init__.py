@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import murine
-from murine.cli import combining, deciding, listing, making, results, searching, study
+from murine.cli import combining, deciding, listing, making, reproducing, results, searching, study
 from murine.cli.console import fail
 
 # What the parser raises for words it does not understand; the library itself has no public name for it.
@@ -98,7 +98,7 @@ class _Patterns(_Command):
 
 for group, panel in (
     ([*study.COMMANDS, *searching.COMMANDS], "A study"),
-    ([*results.COMMANDS, *combining.COMMANDS, *deciding.COMMANDS], "Results"),
+    ([*results.COMMANDS, *combining.COMMANDS, *deciding.COMMANDS, *reproducing.COMMANDS], "Results"),
     (making.COMMANDS, "Made-up data"),
     (listing.COMMANDS, "What there is"),
 ):
