@@ -170,7 +170,7 @@ def test_a_page_needs_nothing_from_outside(page):
     links = {a["href"][1:] for tag, a in reader.tags if tag == "a"}
     assert links <= anchors
     images = [a for tag, a in reader.tags if tag == "img"]
-    assert len(images) == 5 + 3 * 2
+    assert len(images) == 8 + 3 * 2
     assert all(a["alt"] for a in images)
 
 
@@ -229,7 +229,7 @@ def test_labels_alone_and_predictions_alone(tmp_path, study):
         data = ReportData("Only one side", kind, ABC, keep)
         path = write_report(tmp_path / f"{kind}.html", data)
         reader = read(path)
-        rows = {row[0]: row for row in reader.rows if row}
+        rows = {row[0]: row for row in reversed(reader.rows) if row}
         assert "Macro F1" not in rows
         table = budgets(data)
         assert list(table) == ["human" if kind == "labels" else "predicted"]
@@ -329,7 +329,8 @@ def test_figures_are_saved_as_png(tmp_path, study):
     written = save_figures(study, tmp_path / "figures")
     names = sorted(p.name for p in written)
     assert names == sorted(
-        ["overview.png", "behaviours.png", "confusion.png", "curves.png", "budget.png"]
+        ["overview.png", "behaviours.png", "confusion.png", "curves.png", "budget.png", "durations.png"]
+        + ["transitions_human.png", "transitions_predicted.png"]
         + [f"{kind}_m{i}.png" for kind in ("ethogram", "probabilities") for i in (1, 2, 3)]
     )
     for path in written:

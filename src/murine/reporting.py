@@ -17,11 +17,13 @@ from murine.ensemble.calibrating import CALIBRATION_FILE, reliability
 from murine.ensemble.sweep import FUSION_FILE
 from murine.errors import InputError
 from murine.files import read_json
+from murine.groups import compare_observed
 from murine.postprocess import apply_own
 from murine.predictions import WITHIN, find_predictions, read_header, read_prediction
 from murine.progress import SILENT, Progress
 from murine.project import PROJECT_FILE, Project, load_bouts, load_project, timeline
-from murine.report import ReportData, ReportRecording, write_report
+from murine.report import ReportData, ReportRecording, save_files, write_report
+from murine.report.activity import observed
 from murine.train.checkpoint import METRICS_FILE
 from murine.train.crossval import EVALUATION_FILE, load_scores, project_of
 from murine.train.runs import CONFIG_FILE, ENVIRONMENT_FILE, SPLITS_FILE
@@ -38,12 +40,19 @@ def report(
     predictions: Path | None = None,
     *,
     out: Path | None = None,
+    by: str = "",
+    animal: str = "",
+    bin_min: float | None = None,
+    files: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
     """Write the page of what `source` is, and return its path.
 
     `source`: an evaluation's folder, a folder of predictions, or a project: alone its labels are shown,
-    with `predictions` these beside its labels. `out`: default report.html in the last folder named.
+    with `predictions` these beside its labels. `out`: default report.html in the last folder named. `by`: a column of
+    recordings.csv whose groups of animals are compared, as `murine.groups.compare_observed` does with `animal` and
+    bins of `bin_min` minutes. `files`: also every figure as PNG, SVG and PDF and every table as CSV, in a folder
+    beside the page.
     Raises InputError where there is nothing to show or two sides do not fit.
     """
     source = Path(source)
@@ -53,7 +62,8 @@ def report(
         )
     evaluation = Path(predictions or source)
     if (evaluation / EVALUATION_FILE).exists():
-        return write_evaluation_report(evaluation, out=out, progress=progress)
+        data, page = evaluation_data(evaluation), evaluation / PAGE
+        return _write(data, out or page, by, animal, bin_min, files, progress)
     if (source / PROJECT_FILE).exists():
         project = load_project(source)
         data = labels_data(project) if predictions is None else predictions_data(predictions, project)
@@ -65,7 +75,31 @@ def report(
         data = predictions_data(source)
     folder = Path(predictions or source)
     page = Path(out) if out is not None else (folder if folder.is_dir() else folder.parent) / PAGE
-    return write_report(page, data, progress=progress)
+    return _write(data, page, by, animal, bin_min, files, progress)
+
+
+def _write(
+    data: ReportData,
+    page: Path,
+    by: str,
+    animal: str,
+    bin_min: float | None,
+    files: bool,
+    progress: Progress,
+) -> Path:
+    if by:
+        sides = observed(data)
+        every = sides.get("predicted") or sides["human"]
+        bin_s = None if bin_min is None else 60 * bin_min
+        compared = compare_observed(every, by, animal=animal, bin_s=bin_s)
+        data = replace(data, groups=compared.to_dict())
+    elif animal or bin_min is not None:
+        odd = "--animal" if animal else "--bin"
+        raise InputError(f"{odd} is of groups that are compared: name their column with --by.")
+    written = write_report(Path(page), data, progress=progress)
+    if files:
+        save_files(data, Path(page).with_name(f"{Path(page).stem}_files"))
+    return written
 
 
 def write_evaluation_report(

@@ -266,14 +266,48 @@ def report(
             "--out", "-o", help="The HTML file. Default: report.html in the last folder named."
         ),
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Also compare the groups of animals that this column of recordings.csv makes.",
+        ),
+    ] = "",
+    animal: Annotated[
+        str, typer.Option(metavar="COLUMN", help="With --by: the column that names the animals.")
+    ] = "",
+    bin_min: Annotated[
+        float | None,
+        typer.Option("--bin", metavar="MINUTES", help="With --by: also stretches of so many minutes."),
+    ] = None,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="Also every figure as PNG, SVG and PDF and every table as CSV, in REPORT_files beside the page.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page: ethograms, scores, time budgets, settings, hashes."""
     from murine.reporting import report as call
 
-    page = call(source, predictions, out=out, progress=progress(quiet))
-    result({"report": str(page)}, as_json, f"report: {page}")
+    page = call(
+        source,
+        predictions,
+        out=out,
+        by=by,
+        animal=animal,
+        bin_min=bin_min,
+        files=files,
+        progress=progress(quiet),
+    )
+    value, text = {"report": str(page)}, f"report: {page}"
+    if files:
+        value["files"] = str(page.with_name(f"{page.stem}_files"))
+        text += f"\nfigures and tables: {value['files']}"
+    result(value, as_json, text)
 
 
 @guarded

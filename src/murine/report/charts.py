@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -43,7 +43,7 @@ def draw_confusion(data: ReportData) -> Figure | None:
             text += f"\n{counts[i, j]:,}"
         if total[i, 0] or i == j:
             texts[i, j] = text
-    return _matrix(data, share, texts, "human ↓    predicted →")
+    return draw_matrix(data, list(data.ethogram.behaviours), share, texts, "human ↓    predicted →")
 
 
 def draw_confusion_counts(data: ReportData) -> Figure | None:
@@ -55,14 +55,18 @@ def draw_confusion_counts(data: ReportData) -> Figure | None:
     # a logarithm, for counts of rare and common behaviours differ a thousandfold
     shade = np.log1p(counts) / max(float(np.log1p(counts.max())), 1e-12)
     texts = {(i, j): str(counts[i, j]) for i, j in np.ndindex(counts.shape) if counts[i, j]}
-    return _matrix(data, shade, texts, "human ↓    predicted →")
+    return draw_matrix(data, list(data.ethogram.behaviours), shade, texts, "human ↓    predicted →")
 
 
-def _matrix(
-    data: ReportData, shade: FloatArray, texts: Mapping[tuple[int, int], str], title: str
+def draw_matrix(
+    data: ReportData,
+    names: Sequence[str],
+    shade: FloatArray,
+    texts: Mapping[tuple[int, int], str],
+    title: str,
 ) -> Figure:
     """Draw (C, C) values 0..1 as shades of blue with texts upon them, a row and a column a behaviour."""
-    size, names = len(shade), list(data.ethogram.behaviours)
+    size = len(names)
     cell = 0.78 if size <= FEW_CLASSES else 0.5
     left = left_margin(data.names)
     longest = max(len(shorten(name)) for name in names)
@@ -77,8 +81,8 @@ def _matrix(
     for (i, j), text in texts.items():
         colour = "white" if shade[i, j] > 0.68 else INK
         axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour, linespacing=1.15)
-    name_ticks(axes, range(size), names)
-    name_ticks(axes, range(size), names, axis="x", turned=turned)
+    name_ticks(axes, range(size), list(names))
+    name_ticks(axes, range(size), list(names), axis="x", turned=turned)
     axes.set_title(title, fontsize=8.5, color=FAINT, loc="left", pad=5)
     axes.spines["bottom"].set_visible(False)
     return figure

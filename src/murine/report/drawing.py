@@ -149,7 +149,10 @@ def time_axis(axes: Axes, start_s: float, stop_s: float) -> None:
 def _write(figure: Figure, target: Any, kind: str) -> bool:
     """Write a figure; True where a character has no shape in the figure's own font."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": "murine"}
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    metadata = {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }.get(kind, {"Software": None})
     with warnings.catch_warnings(record=True) as caught, mpl.rc_context(settings):  # type: ignore[arg-type]
         warnings.simplefilter("always")
         figure.savefig(target, format=kind, dpi=DPI, metadata=metadata)
@@ -195,6 +198,17 @@ def save_picture(figure: Figure, path: Path) -> tuple[Path, Path]:
     with replacing(path.with_name(f"{path.name}.svg")) as part:
         part.write_bytes(vector.getvalue())
     return save_png(figure, path.with_name(f"{path.name}.png")), path.with_name(f"{path.name}.svg")
+
+
+def save_drawings(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as `path`.png, .svg and .pdf; raises StorageError as `save_png`."""
+    written = list(save_picture(figure, path))
+    buffer = io.BytesIO()
+    _write(figure, buffer, "pdf")
+    place = Path(path).with_name(f"{Path(path).name}.pdf")
+    with replacing(place) as part:
+        part.write_bytes(buffer.getvalue())
+    return [*written, place]
 
 
 def save_png(figure: Figure, path: Path) -> Path:

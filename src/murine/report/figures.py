@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from murine.files import make_folder
 from murine.registry import Registry
+from murine.report.activity import HUMAN, PREDICTED, draw_durations, draw_transitions
 from murine.report.charts import (
     MAX_DOTS,
     draw_behaviours,
@@ -25,6 +27,7 @@ from murine.report.curves import draw_curves
 from murine.report.data import ReportData, ReportRecording
 from murine.report.drawing import save_png
 from murine.report.ethograms import draw_ethogram, draw_overview, draw_probabilities
+from murine.report.strips import draw_compared
 from murine.report.trust import draw_calibration, draw_fusion, draw_learning
 
 
@@ -122,6 +125,33 @@ FIGURES.add(
     StudyFigure(_caption("Training, epoch by epoch; thin: one fold, thick: their mean"), draw_learning),
 )
 FIGURES.add("budget", StudyFigure(_budget_caption, draw_budget))
+FIGURES.add(
+    "durations",
+    StudyFigure(
+        _caption(
+            "How long bouts last: half of them within the box, 90 % within the line, the mark the median"
+        ),
+        draw_durations,
+    ),
+)
+for _side in (HUMAN, PREDICTED):
+    FIGURES.add(
+        f"transitions_{_side}",
+        StudyFigure(
+            _caption("Each row: what came next after a bout of one behaviour, background left out"),
+            partial(draw_transitions, side=_side),
+        ),
+    )
+FIGURES.add(
+    "groups",
+    StudyFigure(
+        _caption(
+            "Groups of animals: a dot is an animal, the line their mean (over bins: mean and standard error); a star: "
+            "corrected p below .05"
+        ),
+        draw_compared,
+    ),
+)
 
 
 def save_figures(data: ReportData, folder: Path) -> list[Path]:

@@ -17,9 +17,11 @@ from murine import __version__
 from murine.files import write_json, write_text
 from murine.progress import SILENT, Progress
 from murine.report import words
+from murine.report.activity import latency_rows, transitions
 from murine.report.data import ReportData, ReportRecording
 from murine.report.drawing import Picture, picture
 from murine.report.figures import FIGURES, RECORDING_FIGURES
+from murine.report.methods import methods_text
 from murine.report.palette import colours, ink_on
 from murine.report.summary import Summary, summarise
 from murine.report.tables import (
@@ -36,6 +38,10 @@ from murine.report.tables import (
     tested_in,
 )
 from murine.report.trust import fusion_rows
+
+MOST_PAIRS = 100
+"""Rows of compared groups in the page; the copy for machines has all."""
+OF_TIME = ("overview", "budget", "durations", "transitions_human", "transitions_predicted")
 
 
 def write_report(path: Path, data: ReportData, *, progress: Progress = SILENT) -> Path:
@@ -73,6 +79,9 @@ def report_dict(data: ReportData, summary: Summary, grid: list[Clip] | None) -> 
         "segments": data.segments,
         "details": data.details,
         "budgets": _budget_rows(data, budgets(data)),
+        "latencies": latency_rows(data),
+        "transitions": transitions(data),
+        "groups": data.groups,
         "fusion": data.fusion,
         "calibration": data.calibration,
         "learning": data.learning,
@@ -94,6 +103,7 @@ def report_dict(data: ReportData, summary: Summary, grid: list[Clip] | None) -> 
         "settings": dict(data.settings),
         "provenance": dict(data.provenance),
         "notes": list(data.notes),
+        "methods": methods_text(data),
     }
     result: dict[str, Any] = words.plain(form)
     return result
@@ -160,6 +170,12 @@ def _recording_rows(data: ReportData, recordings: list[dict[str, Any]]) -> list[
     ]
 
 
+def _group_rows(data: ReportData) -> list[dict[str, Any]]:
+    """Return the pairs that were tested, the least corrected p first, at most `MOST_PAIRS`."""
+    rows = [row for row in (data.groups or {}).get("rows", ()) if row["p"] is not None]
+    return sorted(rows, key=lambda row: (row["p_holm"], row["p"]))[:MOST_PAIRS]
+
+
 def _split_rows(data: ReportData) -> list[dict[str, Any]]:
     rows = []
     for split in data.splits:
@@ -195,7 +211,7 @@ def _render(
 ) -> str:
     figures: dict[str, tuple[Picture, str]] = {}
     for name, kind in FIGURES.items():
-        of_time = name in ("overview", "budget")  # which says nothing where every clip is one behaviour
+        of_time = name in OF_TIME  # which says nothing where every clip is one behaviour
         figure = None if grid is not None and of_time else kind.draw(data)
         if figure is not None:
             caption = kind.caption(data)
@@ -211,6 +227,7 @@ def _render(
         "between": words.between,
         "percent": words.percent,
         "duration": words.duration,
+        "small": words.small,
         "listing": words.listing,
     }
     environment.filters.update(filters)
@@ -232,6 +249,9 @@ def _render(
         bouts=[] if grid is not None else bout_rows(data),
         tasks=task_rows(data),
         fusion=fusion_rows(data),
+        methods=methods_text(data).split("\n\n"),
+        latencies=[] if grid is not None else latency_rows(data),
+        group_rows=_group_rows(data),
         behaviours=_behaviour_rows(data),
         budgets=_budget_rows(data, found),
         sides=[] if grid is not None else list(found),

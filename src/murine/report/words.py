@@ -21,6 +21,11 @@ def between(ends: Sequence[float] | None) -> str:
     return NOTHING if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
+def small(value: float | None) -> str:
+    """Return a probability with four places, or a dash."""
+    return NOTHING if value is None else f"{value:.4f}"
+
+
 def percent(value: float | None, places: int = 1) -> str:
     """Return a share as per cent, or a dash."""
     return NOTHING if value is None else f"{100 * value:.{places}f} %"
