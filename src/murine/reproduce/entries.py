@@ -111,7 +111,8 @@ class Entry:
     """A table or figure of results. `place`: where it stands; `also`: names of what it fills besides.
 
     `measures`: shown in rows without printed numbers. `orders`: [better, worse] rows by the measure
-    `order_by`, as the document has them. `small_minutes`: of `--scale small` measured on two shared cores; 0: not measured.
+    `order_by`, as the document has them. `small_minutes`: of `--scale small` on two shared
+    cores; 0: not measured.
     """
 
     name: str
