@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -172,4 +173,48 @@ def forced_swim(folder: Path, *, top: bool = False) -> Path:
             "mobile,0,0.6",
             "immobility,0.6,1.2",
         )
+    return folder
+
+
+def _mice(frames: int, labels: Sequence[int], vocab: Mapping[str, int]) -> dict[str, object]:
+    """A sequence of CalMS21: two mice of seven points that walk, made up."""
+    rng = np.random.default_rng(next(_SEED))
+    centres = 300 + rng.normal(0, 3, (frames, 2, 2, 1)).cumsum(axis=0)
+    return {
+        "keypoints": (centres + rng.normal(0, 20, (1, 2, 2, 7))).round(2).tolist(),
+        "scores": rng.uniform(0.5, 1, (frames, 2, 7)).round(3).tolist(),
+        "annotations": list(labels),
+        "metadata": {"fps": 30.0, "vocab": dict(vocab)},
+    }
+
+
+def calms21(folder: Path, tasks: Iterable[int] = (1,), frames: int = 48) -> Path:
+    """CalMS21's json of some tasks: two training sequences and a test one of each annotator or new behaviour.
+
+    Task 1 has annotator 0, task 2 annotators 1 and 2, task 3 the behaviours approach and wrestling. Mice are
+    numbered anew in each task.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    social = {"attack": 0, "investigation": 1, "mount": 2, "other": 3}
+    quarter = frames // 4
+    four = np.repeat(range(4), quarter)
+    for task in tasks:
+        groups = {
+            1: ["annotator-id_0"],
+            2: ["annotator-id_1", "annotator-id_2"],
+            3: ["approach", "wrestling"],
+        }
+        for side, mice in (("train", (1, 2)), ("test", (3,))):
+            made: dict[str, dict[str, object]] = {}
+            for group in groups[task]:
+                vocab = {group: 1, "other": 0} if task == 3 else social
+                for mouse in mice:
+                    labels = [int(n) for n in np.roll(four, 5 * mouse)]
+                    if task == 3:
+                        labels = [int(n > 2) for n in labels]
+                    who = group.replace("-id_", "")
+                    name = f"task{task}/{side}/mouse{mouse:03d}_task{task}_{who}"
+                    made.setdefault(group, {})[name] = _mice(4 * quarter, labels, vocab)
+            path = folder / f"calms21_task{task}_{side}.json"
+            path.write_text(json.dumps(made), encoding="utf-8")
     return folder

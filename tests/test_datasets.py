@@ -24,6 +24,7 @@ TREES = {
     "ucf101": samples.ucf101,
     "open-field": samples.open_field,
     "forced-swim": samples.forced_swim,
+    "calms21": samples.calms21,
 }
 
 

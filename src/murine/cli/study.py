@@ -76,7 +76,8 @@ def init(
             "--dataset",
             metavar="NAME PATH",
             help="Instead: a published data set and its publisher's folder, as in: murine init study --dataset "
-            "mit-clipped clipped_database. Others: mit-full, scorhe, ucf101, open-field, forced-swim.",
+            "mit-clipped clipped_database. Others: mit-full, scorhe, ucf101, open-field, forced-swim, "
+            "calms21.",
         ),
     ] = None,
     part: Annotated[

@@ -124,6 +124,12 @@ def parts(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def sequences(path: Path) -> tuple[tuple[str, str, bool], ...]:
+    """Return group, name and whether there are labels of each sequence that has pose; raises InputError."""
+    found = _sequences(path)[0]
+    return tuple((g, s, "annotations" in v) for (g, s), v in found.items() if "keypoints" in v)
+
+
 def read(path: Path) -> Pose:
     """Read the pose of a file of one sequence; raises InputError."""
     return read_part(path, pick_part(Path(path), parts(path)))

@@ -3,6 +3,7 @@
 A data set is one file here and one import line below.
 """
 
+from murine.project.datasets import calms21 as calms21
 from murine.project.datasets import forced_swim as forced_swim
 from murine.project.datasets import mit_clipped as mit_clipped
 from murine.project.datasets import mit_full as mit_full

@@ -11,7 +11,7 @@ from pathlib import Path
 from murine.errors import InputError
 from murine.progress import SILENT, Progress
 from murine.project.pairing import natural
-from murine.project.values import Unit
+from murine.project.values import TaskLabels, Unit
 from murine.registry import Registry
 from murine.types import Ethogram, Recording
 from murine.video import VIDEO_SUFFIXES
@@ -66,7 +66,8 @@ class Content:
     """What a reader found. `files`: name inside the project -> what writes the file at that path.
 
     Label files among them are named in `recordings` by their place in the project. `notes` is what the
-    user should know: what was left out, merged or missing.
+    user should know: what was left out, merged or missing. `sources`: of a data set with tasks, where the labels
+    of each are.
     """
 
     ethogram: Ethogram
@@ -74,6 +75,7 @@ class Content:
     unit: Unit = "frame"
     files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sources: tuple[TaskLabels, ...] = ()
 
 
 @dataclass(frozen=True)

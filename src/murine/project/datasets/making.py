@@ -61,6 +61,7 @@ def init_dataset(
         recordings,
         unit=content.unit,
         tolerance_s=tolerance_s,
+        sources=content.sources,
     )
     _write(project, content)
     return MadeProject(load_project(folder), content.notes)
