@@ -24,6 +24,7 @@ from murine.config.settings import (
     TrainingSettings,
     WindowSettings,
 )
+from murine.config.shipped import shipped_files, shipped_folder
 from murine.config.tomlfile import parse_value, read_toml, toml_text
 from murine.errors import ConfigError, InputError, suggest
 from murine.files import write_text
@@ -53,23 +54,10 @@ class RecipeInfo:
     source: str
 
 
-def recipe_folder() -> Path:
-    """Return the folder of the recipes that come with murine, in the package or in its repository."""
-    package = Path(murine.__file__).resolve().parent
-    packaged = package / "recipes"
-    return packaged if packaged.is_dir() else package.parent.parent / "recipes"
-
-
-def _recipe_names() -> dict[str, Path]:
-    folder = recipe_folder()
-    found = sorted(folder.rglob("*.toml"))
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
-
-
 def list_recipes() -> list[RecipeInfo]:
     """Return the recipes that come with murine, by name; raises ConfigError for a broken one."""
     infos = []
-    for name, path in _recipe_names().items():
+    for name, path in shipped_files("recipes").items():
         recipe = load_recipe(str(path))
         infos.append(RecipeInfo(name, path, recipe.model, recipe.description, recipe.source))
     return infos
@@ -124,13 +112,13 @@ def save_recipe(recipe: Recipe, path: Path) -> None:
 def _find(name_or_path: str | Path) -> tuple[Path, str]:
     text = str(name_or_path)
     path = Path(text).expanduser()
-    folder = recipe_folder()
+    folder = shipped_folder("recipes")
     if path.suffix == ".toml" or path.is_file():
         whole = path.resolve()
         inside = whole.is_relative_to(folder.resolve())
         named = whole.relative_to(folder.resolve()).with_suffix("") if inside else Path(path.stem)
         return path, named.as_posix()
-    known = _recipe_names()
+    known = shipped_files("recipes")
     if text in known:
         return known[text], text
     raise InputError(

@@ -11,6 +11,7 @@ import murine
 from murine.config import load_recipe, recipe_to_dict
 from murine.config.convert import ValueFault, freeze, show
 from murine.config.recipes import SECTIONS
+from murine.config.shipped import shipped_files
 from murine.config.tomlfile import inline, read_toml, toml_text
 from murine.errors import ConfigError, InputError, suggest
 from murine.files import write_text
@@ -37,22 +38,10 @@ class SearchInfo:
     source: str
 
 
-def search_folder() -> Path:
-    """Return the folder of the searches that come with murine, in the package or in its repository."""
-    package = Path(murine.__file__).resolve().parent
-    packaged = package / "searches"
-    return packaged if packaged.is_dir() else package.parent.parent / "searches"
-
-
-def _names() -> dict[str, Path]:
-    folder = search_folder()
-    return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*.toml"))}
-
-
 def list_searches() -> list[SearchInfo]:
     """Return the searches that come with murine, by name; raises ConfigError for a broken one."""
     infos = []
-    for name, path in _names().items():
+    for name, path in shipped_files("searches").items():
         one = load_search(str(path))
         infos.append(
             SearchInfo(
@@ -155,7 +144,7 @@ def search_to_dict(search: Search) -> dict[str, Any]:
 def _find(name_or_path: str | Path) -> tuple[Path, str]:
     text = str(name_or_path)
     path = Path(text).expanduser()
-    known = _names()
+    known = shipped_files("searches")
     if path.suffix == ".toml" or path.is_file():
         whole = path.resolve()
         named = next((name for name, own in known.items() if own.resolve() == whole), path.stem)
