@@ -16,6 +16,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from murine.errors import InputError, MissingExtraError
 from murine.files import replacing
@@ -138,8 +139,11 @@ def write(path: Path, bouts: Bouts, target: LabelTarget) -> None:
         except ImportError:
             raise MissingExtraError(f"{path}: writing NWB", "nwb") from None
         table = TimeIntervals(name=TABLE, description="bouts of behaviour, half-open, from murine")
-        table.add_column(name="label", description="the behaviour")
-        for start, stop, name in marked(bouts):
+        rows = list(marked(bouts))
+        # Of a column without a row the writer cannot tell by itself that it holds text.
+        held: list[str] | NDArray[np.bytes_] = [] if rows else np.empty(0, dtype="S1")
+        table.add_column(name="label", description="the behaviour", data=held)
+        for start, stop, name in rows:
             begin, end = (float(target.timeline.seconds(edge)) for edge in (start, stop))
             table.add_interval(start_time=begin, stop_time=end, label=name)
         file = pynwb.NWBFile(
